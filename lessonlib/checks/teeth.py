@@ -1,0 +1,18 @@
+"""Named wrong answers: the proof that a check catches what it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A misconception as code.
+
+    grade_id: the exercise cell it replaces; name: a short name; code: the whole replacement cell; says: a phrase of
+    the message it must earn, from the visible check or from a hidden property."""
+
+    grade_id: str
+    name: str
+    code: str
+    says: str
