@@ -1,0 +1,1 @@
+"""Models: which device, loading, and how the embedded ones were trained."""
