@@ -160,7 +160,9 @@ def same(got, want, rel: float = 1e-9) -> bool:
     if isinstance(want, dict):
         return type(got) is dict and got.keys() == want.keys() and all(same(got[k], want[k], rel) for k in want)
     if isinstance(want, (list, tuple)):
-        return type(got) in (list, tuple) and len(got) == len(want) and all(map(lambda a, b: same(a, b, rel), got, want))
+        return (
+            type(got) in (list, tuple) and len(got) == len(want) and all(map(lambda a, b: same(a, b, rel), got, want))
+        )
     return False
 
 

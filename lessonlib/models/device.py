@@ -25,5 +25,68 @@ def pick_device(prefer=None):
         raise ValueError(f"Device {str(asked)!r} is not known here: use cuda, mps or cpu (argument or LESSON_DEVICE).")
     if not working[kind]:
         there = ", ".join(name for name in KNOWN if working[name])
-        raise ValueError(f"Device {str(asked)!r} was asked for, but this machine has only {there}: ask for one of these.")
+        raise ValueError(
+            f"Device {str(asked)!r} was asked for, but this machine has only {there}: ask for one of these."
+        )
     return torch.device(asked)
+
+
+def default_dtype(device):
+    """The dtype to load weights in: float32 on a CPU (small models are not faster in 16 bits there), bfloat16 on GPUs
+    that compute in it (capability 8.0 and up), float16 on the others."""
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return torch.float32
+    if kind == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return torch.bfloat16
+    return torch.float16
+
+
+def describe_device(device=None) -> dict:
+    """What the lessons run on: `device`, `name`, `dtype`, `torch`, `threads`, `memory_bytes` and `free_bytes` (of the
+    device; None where the system does not say)."""
+    import torch
+
+    device = pick_device(device)
+    total = free = None
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        free, total = torch.cuda.mem_get_info(device)
+    elif device.type == "mps":
+        name, total = "Apple GPU", torch.mps.recommended_max_memory()
+    else:
+        name, (total, free) = _cpu_name(), _ram()
+    return {
+        "device": str(device),
+        "name": name,
+        "dtype": str(default_dtype(device)).removeprefix("torch."),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "memory_bytes": total,
+        "free_bytes": free,
+    }
+
+
+def _cpu_name() -> str:
+    import platform
+
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _ram() -> tuple[int | None, int | None]:
+    """Total and available main memory in bytes, where Linux says."""
+    try:
+        with open("/proc/meminfo", encoding="utf-8") as file:
+            rows = dict(line.split(":", 1) for line in file)
+        return tuple(int(rows[key].split()[0]) * 1024 for key in ("MemTotal", "MemAvailable"))
+    except (OSError, KeyError, ValueError):
+        return None, None

@@ -22,7 +22,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--fp32", action="store_true", help="train without bf16 autocast")
     made.add_argument("--compile", action="store_true", help="compile the model: pays for runs over 15 minutes")
     made.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    made.add_argument("--export", metavar="DIR", help="train nothing: write the checkpoint as a model folder with its card")
+    made.add_argument(
+        "--export", metavar="DIR", help="train nothing: write the checkpoint as a model folder with its card"
+    )
     return made
 
 

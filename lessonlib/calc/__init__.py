@@ -1,0 +1,1 @@
+"""The arithmetic of the course. Standard library only: it runs anywhere and starts in milliseconds."""

@@ -1,0 +1,178 @@
+"""Memory of weights and of the key-value cache, alone and split over GPUs. All results are bytes.
+
+Letters as in the whole course: B batch, S tokens in the cache, H query heads, K key-value heads, D head size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from .units import GIB, positive
+
+# Bits that a group-128 4-bit weight takes in a file: 4, plus a 16-bit scale and a 4-bit zero point for 128 of them.
+AWQ_BITS = Fraction(4) + Fraction(16 + 4, 128)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes on one GPU. `total` is the sum of the parts; `fits` compares it with the card."""
+
+    weights: float
+    cache: float
+    overhead: float
+
+    @property
+    def total(self) -> float:
+        """weights + cache + overhead, bytes."""
+        return self.weights + self.cache + self.overhead
+
+    def fits(self, card_bytes: float) -> bool:
+        """Whether the total is at most the card's bytes."""
+        return self.total <= card_bytes
+
+
+def kv_cache_bytes(
+    *, layers: int, kv_heads: int, head_dim: int, tokens: int, batch: int = 1, bytes_per_value: float = 2
+) -> float:
+    """Bytes of a key-value cache: 2 (K and V) x layers x K x D x S x B x bytes a value.
+
+    Source: the shapes of the two tensors that attention keeps in each layer, (B, K, S, D) each. `bytes_per_value` is
+    2 for 16 bits, 1 for 8, 0.5 for 4 (scales of quantized caches come on top)."""
+    for name, value in dict(layers=layers, kv_heads=kv_heads, head_dim=head_dim, batch=batch).items():
+        positive(name, value)
+    positive("tokens", tokens, zero=True)
+    positive("bytes_per_value", bytes_per_value, whole=False)
+    return _whole(2 * layers * kv_heads * head_dim * tokens * batch * bytes_per_value)
+
+
+def sliding_cache_bytes(
+    *,
+    layers: int,
+    window_layers: int,
+    window: int,
+    kv_heads: int,
+    head_dim: int,
+    tokens: int,
+    bytes_per_value: float = 2,
+) -> float:
+    """Bytes of the cache of one sequence when `window_layers` of the `layers` keep only the last `window` tokens."""
+    positive("window_layers", window_layers, zero=True)
+    positive("window", window)
+    if window_layers > layers:
+        raise ValueError(f"window_layers is {window_layers}, but the model has only {layers} layers.")
+    one_layer = dict(kv_heads=kv_heads, head_dim=head_dim, bytes_per_value=bytes_per_value)
+    total = 0
+    if layers > window_layers:
+        total += kv_cache_bytes(layers=layers - window_layers, tokens=tokens, **one_layer)
+    if window_layers:
+        total += kv_cache_bytes(layers=window_layers, tokens=min(tokens, window), **one_layer)
+    return total
+
+
+def tokens_that_fit(
+    budget_bytes: float, *, layers: int, kv_heads: int, head_dim: int, batch: int = 1, bytes_per_value: float = 2
+) -> int:
+    """The most tokens whose cache takes at most `budget_bytes`."""
+    positive("budget_bytes", budget_bytes, whole=False, zero=True)
+    one = kv_cache_bytes(
+        layers=layers, kv_heads=kv_heads, head_dim=head_dim, tokens=1, batch=batch, bytes_per_value=bytes_per_value
+    )
+    return int(budget_bytes // one)
+
+
+def weight_bytes(parameters: int, bits: float) -> float:
+    """Bytes of `parameters` weights at `bits` each, all alike: parameters x bits / 8."""
+    positive("parameters", parameters)
+    positive("bits", bits, whole=False)
+    return _whole(parameters * Fraction(bits) / 8)
+
+
+def awq_weight_bytes(parameters: int, embedding_parameters: int, tied: bool) -> float:
+    """Bytes of a group-128 4-bit file: embedding and output matrices stay in 16 bits, the others take 4.15625 bits.
+
+    `embedding_parameters` counts one matrix (vocabulary x hidden); an untied model has two of them. Norms are counted
+    with the linear weights (they are some millionths of the whole)."""
+    positive("embedding_parameters", embedding_parameters, zero=True)
+    kept = embedding_parameters * (1 if tied else 2)
+    if kept >= positive("parameters", parameters):
+        raise ValueError(f"The embeddings ({kept:,}) must be fewer than all parameters ({parameters:,}).")
+    return float((parameters - kept) * AWQ_BITS / 8 + kept * 2)
+
+
+def kv_heads_per_gpu(kv_heads: int, tp: int) -> int:
+    """Key-value heads that one of `tp` tensor-parallel GPUs holds: a share, or one replicated head when tp > K."""
+    positive("kv_heads", kv_heads)
+    positive("tp", tp)
+    if max(kv_heads, tp) % min(kv_heads, tp):
+        raise ValueError(f"tp is {tp} and there are {kv_heads} key-value heads, but one must divide the other.")
+    return max(1, kv_heads // tp)
+
+
+def gpu_budget(
+    *,
+    weights: float,
+    layers: int,
+    attention_heads: int,
+    kv_heads: int,
+    head_dim: int,
+    tokens: int,
+    batch: int = 1,
+    bytes_per_value: float = 2,
+    overhead: float = 1.5e9,
+    tp: int = 1,
+) -> Budget:
+    """Bytes on each of `tp` tensor-parallel GPUs: an equal share of the weights, the cache of its key-value heads, and
+    the whole overhead (context, buffers), which every GPU pays."""
+    positive("weights", weights, whole=False)
+    positive("overhead", overhead, whole=False, zero=True)
+    positive("attention_heads", attention_heads)
+    if attention_heads % kv_heads:
+        raise ValueError(f"{attention_heads} query heads cannot share {kv_heads} key-value heads: it must divide.")
+    if attention_heads % tp:
+        raise ValueError(f"tp is {tp}, but must divide the {attention_heads} query heads.")
+    cache = kv_cache_bytes(
+        layers=layers,
+        kv_heads=kv_heads_per_gpu(kv_heads, tp),
+        head_dim=head_dim,
+        tokens=tokens,
+        batch=batch,
+        bytes_per_value=bytes_per_value,
+    )
+    return Budget(weights / tp, cache, overhead)
+
+
+def card_bytes(vram_gib: float) -> float:
+    """Bytes of a card sold as `vram_gib` GB: vendors mean GiB, before what the driver keeps for itself."""
+    return _whole(positive("vram_gib", vram_gib, whole=False) * GIB)
+
+
+def passes_without_cache(prompt: int, new: int) -> int:
+    """Token passes through the model to generate `new` tokens after `prompt` tokens when every step reads the whole
+    text again: sum of (prompt + i) for i = 0 .. new - 1."""
+    positive("prompt", prompt)
+    positive("new", new, zero=True)
+    return new * prompt + new * (new - 1) // 2
+
+
+def passes_with_cache(prompt: int, new: int) -> int:
+    """The same with a cache: the prompt once (it gives the first new token), then one pass for each further token."""
+    positive("prompt", prompt)
+    positive("new", new, zero=True)
+    return prompt + new - 1 if new else 0
+
+
+def scores_with_cache(prompt: int, new: int) -> int:
+    """Query-key pairs of one head of one layer, with a cache and a causal mask: what stays quadratic in the length.
+
+    The prompt makes prompt (prompt + 1) / 2 pairs, each later token one pair with every key so far."""
+    positive("prompt", prompt)
+    positive("new", new, zero=True)
+    if not new:
+        return 0
+    last = prompt + new - 1
+    return last * (last + 1) // 2
+
+
+def _whole(x):
+    """An int when the bytes are whole, so that they print and compare as bytes."""
+    return int(x) if x == int(x) else float(x)
