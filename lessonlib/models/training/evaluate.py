@@ -32,7 +32,7 @@ def bits_per_byte(model, tokenizer, documents: list[str], context: int = 512, ba
             scored[row, 1 : len(window)] = True
         scored &= x != 0  # the separator has no bytes of its own
         x = x.to(device)
-        logits = model(input_ids=x).logits[:, :-1].float()
+        logits = model(input_ids=x, use_cache=False).logits[:, :-1].float()
         losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), x[:, 1:], reduction="none")
         nats += losses[scored[:, 1:].to(device)].sum().item()
         size += sum(sizes[i] for i in x.cpu()[scored].tolist())

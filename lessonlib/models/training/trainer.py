@@ -88,7 +88,7 @@ def train(run: Run, resume: bool = False, report=print, stop_after: int | None =
                 group["lr"] = group["peak"] * rate(progress)
         rows = torch.from_numpy(sampler.batch(shape.batch)).to(run.device)
         with cast:
-            out = forward(input_ids=rows[:, :-1])
+            out = forward(input_ids=rows[:, :-1], use_cache=False)
             loss = torch.nn.functional.cross_entropy(out.logits.float().flatten(0, 1), rows[:, 1:].flatten())
             balance = getattr(out, "aux_loss", None)
             total = loss if balance is None else loss + model.config.router_aux_loss_coef * balance

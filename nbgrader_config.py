@@ -1,0 +1,31 @@
+"""nbgrader's settings for this course: stock commands and formgrader work on these folders."""
+
+from pathlib import Path
+
+from lessonlib.course.release import STEPS, STUB, TEXT_STUB
+
+ROOT = Path(__file__).resolve().parent
+c = get_config()  # noqa: F821 (nbgrader provides it)
+
+c.CourseDirectory.course_id = "llm-course"
+c.CourseDirectory.root = str(ROOT)
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "notebooks"
+c.CourseDirectory.submitted_directory = "grading/submitted"
+c.CourseDirectory.autograded_directory = "grading/autograded"
+c.CourseDirectory.feedback_directory = "grading/feedback"
+c.CourseDirectory.solution_directory = "grading/solution"  # written by nbgrader generate_solution; never `solutions`
+c.CourseDirectory.db_url = f"sqlite:///{ROOT / 'grading' / 'gradebook.db'}"
+(ROOT / "grading").mkdir(exist_ok=True)
+# The hand-edited sources and the wrong answers hold the solutions: they never leave with a release.
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py", "*.part", "feedback"]
+
+c.GenerateAssignment.preprocessors = STEPS
+c.ClearSolutions.code_stub = {"python": STUB}
+c.ClearSolutions.text_stub = TEXT_STUB
+
+# A project-local exchange, so that Assignment List works without a system folder.
+c.Exchange.root = str(ROOT / ".lessonlib" / "exchange")
+
+c.Execute.timeout = 120  # seconds a cell
+c.KernelManager.transport = "ipc"  # no network socket, and no warning about one
