@@ -30,3 +30,11 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError:
         return ""
+
+
+def records_dir() -> Path:
+    """The folder of stored measurement records: benchmarks/results of the checkout, else the copy in the package."""
+    root = course_root()
+    if root is not None and (root / "benchmarks" / "results").is_dir():
+        return root / "benchmarks" / "results"
+    return PACKAGE / "records"
