@@ -18,7 +18,7 @@ def pick_device(prefer=None):
         "cpu": True,
     }
     asked = prefer or os.environ.get("LESSON_DEVICE")
-    if asked is None:
+    if not asked:
         return torch.device(next(name for name in KNOWN if working[name]))
     kind = str(asked).partition(":")[0]
     if kind not in KNOWN:
@@ -28,7 +28,16 @@ def pick_device(prefer=None):
         raise ValueError(
             f"Device {str(asked)!r} was asked for, but this machine has only {there}: ask for one of these."
         )
-    return torch.device(asked)
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise ValueError(f"Device {str(asked)!r} is not a device: write {kind} or {kind}:0.") from None
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"Device {str(asked)!r} was asked for, but this machine has {torch.cuda.device_count()} GPU(s), "
+            "counted from cuda:0."
+        )
+    return device
 
 
 def default_dtype(device):
@@ -46,16 +55,15 @@ def default_dtype(device):
 
 def describe_device(device=None) -> dict:
     """What the lessons run on: `device`, `name`, `dtype`, `torch`, `threads`, `memory_bytes` and `free_bytes` (of the
-    device; None where the system does not say)."""
+    device). None where the system does not say, so that a page can always show the rest."""
     import torch
 
     device = pick_device(device)
-    total = free = None
     if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        free, total = torch.cuda.mem_get_info(device)
+        name = _or_none(torch.cuda.get_device_name, device)
+        free, total = _or_none(torch.cuda.mem_get_info, device) or (None, None)
     elif device.type == "mps":
-        name, total = "Apple GPU", torch.mps.recommended_max_memory()
+        name, total, free = "Apple GPU", _or_none(torch.mps.recommended_max_memory), None
     else:
         name, (total, free) = _cpu_name(), _ram()
     return {
@@ -67,6 +75,14 @@ def describe_device(device=None) -> dict:
         "memory_bytes": total,
         "free_bytes": free,
     }
+
+
+def _or_none(ask, *arguments):
+    """What a driver answers, or None: an old or busy driver must not stop a lesson."""
+    try:
+        return ask(*arguments)
+    except (RuntimeError, AttributeError, AssertionError, OSError):
+        return None
 
 
 def _cpu_name() -> str:

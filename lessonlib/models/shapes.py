@@ -78,8 +78,10 @@ def _reader(architecture):
 
 
 def _class(name: str, get):
-    """The configuration class whose tensors this model has: Qwen 2 puts a bias on Q, K and V, Qwen 3 a norm on Q and K."""
-    from transformers import LlamaConfig, MixtralConfig, Qwen2Config, Qwen3Config
+    """The configuration class whose tensors this model has: Qwen 2 puts a bias on Q, K and V; Qwen 3 and OLMo 2 a norm
+    on Q and K. GPT-2 and Granite 34B Code have no gate in the feed-forward part: built as a Llama, their cache is exact
+    and their parameters are too many."""
+    from transformers import LlamaConfig, MixtralConfig, Olmo2Config, Qwen2Config, Qwen3Config
 
     if get("moe_experts"):
         if get("moe_shared_experts") or get("moe_intermediate_size"):
@@ -88,7 +90,7 @@ def _class(name: str, get):
     text = name.lower()
     if "qwen2" in text or "distill-qwen" in text or "kimi-dev" in text:
         return Qwen2Config
-    return Qwen3Config if "qwen3" in text else LlamaConfig
+    return Qwen3Config if "qwen3" in text else Olmo2Config if "olmo-2" in text else LlamaConfig
 
 
 def _experts(name: str, get) -> dict:

@@ -1,0 +1,1 @@
+"""One module a topic: the mechanisms of the lessons, written out on real tensors."""
