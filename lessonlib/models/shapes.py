@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-PLAIN = ("mha", "gqa", "mqa")  # attention over all earlier tokens, one K and V a layer; the others need their own classes
+PLAIN = (
+    "mha",
+    "gqa",
+    "mqa",
+)  # attention over all earlier tokens, one K and V a layer; the others need their own classes
 NEEDED = ("layers", "attention_heads", "kv_heads", "head_dim", "hidden_size", "intermediate_size", "vocab_size")
 THIN = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 256}
 

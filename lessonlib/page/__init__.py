@@ -1,14 +1,49 @@
-"""What a lesson page shows: bootstrap, checks, guesses, figures, calculators, quizzes, records."""
+"""What a lesson page shows: device and versions, guesses, checks, hints, figures, tables, quizzes, calculators, progress.
 
-from .bootstrap import start
-from .checking import check, hints
-from .claims import corrections
-from .figures import show, svg, table
-from .guess import predict, reveal
-from .progress import progress
-from .quizzes import quiz
-from .records import compare
+Every function shows its result twice: as HTML and as plain text, so that a page reads in any viewer and by any reader.
+Outside a notebook the plain text is printed. Nothing is imported before it is used."""
 
-__all__ = [
-    "check", "compare", "corrections", "hints", "predict", "progress", "quiz", "reveal", "show", "start", "svg", "table",
-]  # fmt: skip
+from importlib import import_module
+
+_WHERE = {
+    "start": "bootstrap",
+    "check": "checking",
+    "hints": "checking",
+    "predict": "guess",
+    "reveal": "guess",
+    "show": "figures",
+    "svg": "figures",
+    "table": "figures",
+    "axes": "figures",
+    "quiz": "quizzes",
+    "compare": "records",
+    "corrections": "corrected",
+    "progress": "journal",
+    "KVCacheCalculator": "calculators",
+    "GrowingCacheFigure": "growing_cache",
+}
+_MODULES = (
+    "bootstrap",
+    "calculators",
+    "checking",
+    "figures",
+    "growing_cache",
+    "guess",
+    "journal",
+    "quizzes",
+    "records",
+)
+
+__all__ = [*_WHERE, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"lessonlib.page has no {name!r}; it has {', '.join(__all__)}.")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,45 +1,83 @@
-"""check(): try an answer and say what is wrong with it; hints(): a ladder of hints, folded."""
+"""The check of an exercise as a learner sees it: a short card, or a short error that teaches; and the ladder of hints."""
 
 from __future__ import annotations
 
-import os
-from html import escape
+import contextlib
+import io
+import traceback
+from pathlib import Path
 
-from ..checks import CheckFailed, exercise, run_check
-from . import progress
-from .figures import put
+from lessonlib.checks import core
+
+from . import journal, theme
+
+_HERE = str(Path(__file__).resolve().parent.parent)
 
 
 def check(exercise_id: str, answer) -> None:
-    """Run the visible check of an exercise on `answer` (the function or value that it asks for).
+    """Check `answer` to the exercise. Shows a card when it is right; raises CheckFailed when it is wrong and
+    NotImplementedError while the gap is open, both shown in a few lines.
 
-    Shows a line when the answer is right. Raises CheckFailed, which says what was expected, what came and why, when it
-    is wrong, and NotImplementedError while the exercise is open. Both print short, without a long traceback."""
+    What the learner's code writes to the error stream is shown as ordinary output: nbgrader gives no points to a test
+    cell that wrote errors, and a warning is not an error."""
+    complaints = io.StringIO()
+    failure = None
     try:
-        found = run_check(exercise_id, answer, seed=int(os.environ.get("LESSON_SEED", "0")))
+        with contextlib.redirect_stderr(complaints):
+            found = core.run_check(exercise_id, answer)
     except NotImplementedError:
-        text = (
-            f"{exercise_id} is still open. Write the exercise cell above, run it, then run this cell again; "
-            f'hints("{exercise_id}") helps.'
+        failure = NotImplementedError(
+            f"{exercise_id} is still open: write your answer in the exercise cell, run it, then run this cell again. "
+            f'Help: hints("{exercise_id}")'
         )
-        raise _short(NotImplementedError(text)) from None
-    except CheckFailed as error:
-        raise _short(error) from None
-    progress.passed(exercise_id)
-    line = f"{exercise_id} passed: {found.title}."
-    put(f'<div style="border-left:4px solid #2a9d8f;padding:.3em .8em">✔ {escape(line)}</div>', f"✔ {line}")
+    except core.CheckFailed as error:
+        failure = error
+    if complaints.getvalue().strip():
+        print(f"Your code also wrote:\n{complaints.getvalue().strip()}")
+    if failure is None:
+        journal.record_check(exercise_id, passed=True)
+        _passed(found)
+        return
+    if isinstance(failure, core.CheckFailed):
+        journal.record_check(exercise_id, passed=False)
+    raise _short(failure, exercise_id)
 
 
 def hints(exercise_id: str) -> None:
-    """Show the hints of an exercise, each folded inside the one before, so that you can stop early."""
-    found = exercise(exercise_id)
-    html, total = "", len(found.hints)
-    for number, hint in reversed(list(enumerate(found.hints, 1))):
-        html = f"<details><summary>Hint {number} of {total}</summary><p>{escape(hint)}</p>{html}</details>"
-    put(html, f"[{total} hints for {exercise_id}, folded]")
+    """Show the hints of an exercise as a ladder: each one folded, the first the gentlest."""
+    found = core.exercise(exercise_id)
+    name = theme.escape(f"{exercise_id}: {found.title}")
+    steps = "".join(
+        theme.fold(f"Hint {number} of {len(found.hints)}", theme.rich(text))
+        for number, text in enumerate(found.hints, 1)
+    )
+    words = [f"Hints for {exercise_id}: {found.title}"]
+    words += [f"  {number}. {theme.plain(text)}" for number, text in enumerate(found.hints, 1)]
+    theme.emit(
+        theme.card(f"<b>Hints</b> for {name}. Open one, try again, then the next.{steps}", "note"), "\n".join(words)
+    )
 
 
-def _short(error: Exception) -> Exception:
-    """Make IPython show the error's own words instead of a traceback through library code."""
-    error._render_traceback_ = lambda: [f"{type(error).__name__}: {error}"]
-    return error
+def _passed(found) -> None:
+    body = f"<b>✓ {theme.escape(found.id)}: passed.</b> {theme.escape(found.title)}"
+    theme.emit(theme.card(body, "good", status=True), f"{found.id}: passed. {found.title}")
+
+
+def _short(error: Exception, exercise_id: str) -> Exception:
+    """The same error, which IPython then shows without the frames of this package."""
+    lines = [f"{type(error).__name__}: {error}"]
+    if error.__cause__ is not None:
+        lines += _where(error.__cause__)
+    if isinstance(error, core.CheckFailed):
+        lines.append(f'  help:     hints("{exercise_id}")')
+    error._render_traceback_ = lambda: lines
+    return error.with_traceback(None)
+
+
+def _where(error: BaseException) -> list[str]:
+    """The innermost line of the learner's own code that led to `error`."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_HERE)]
+    own = [f for f in frames if "site-packages" not in f.filename] or frames
+    if not own:
+        return []
+    return [f"  where:    line {own[-1].lineno} of {own[-1].name}: {own[-1].line or '(source not at hand)'}"]

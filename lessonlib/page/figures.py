@@ -1,96 +1,121 @@
-"""Figures and tables that everyone can read: alt text always, no colour alone, a text twin for each."""
+"""Figures and tables that everybody can read: alt text is required, colours work on light and dark pages."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
-from html import escape
+import sys
+from xml.etree import ElementTree
 
-# Colour-blind-safe (Petroff, 2021), in the order in which figures use them.
-COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
-_CELL = "padding:.2em .7em;text-align:left;border-bottom:1px solid #8888"
+from . import theme
 
-
-def put(html: str, plain: str) -> None:
-    """Show `html`, with `plain` as its twin for text readers and tests."""
-    from IPython.display import display
-
-    display({"text/html": html, "text/plain": plain}, raw=True)
-
-
-def show(figure, alt: str) -> None:
-    """Show a matplotlib figure with its alternative text, on white so that it reads in dark mode, and close it."""
-    import matplotlib.pyplot as plt
-
-    _need_alt(alt)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white", metadata={"Software": None})
-    plt.close(figure)
-    _image("image/png", buffer.getvalue(), alt)
+# Petroff's ten colours (arXiv 2107.02270), told apart by readers with any colour vision; cividis for ordered values.
+COLORS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+COLORMAP = "cividis"
+INK, PAPER = "#1f2430", "#ffffff"
+# Figures lie on white paper: their colours are then the same on every page, light or dark.
+_SHEET = f"background-color: {PAPER}; padding: 8px; border-radius: 6px"
 
 
-def svg(drawing: str, alt: str) -> None:
-    """Show an SVG drawing (a string that starts with <svg) with its alternative text."""
-    _need_alt(alt)
-    if not drawing.lstrip().startswith("<svg"):
-        raise ValueError(f"svg() wants a drawing that starts with <svg, not {drawing[:30]!r}.")
-    _image("image/svg+xml", drawing.encode(), alt)
+def axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (6.4, 3.4), **kwargs):
+    """A matplotlib figure and its axes in the course's style; give the figure to `show`. `kwargs` go to subplots."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(_style()):
+        fig = Figure(figsize=size, layout="constrained", facecolor=PAPER)
+        return fig, fig.subplots(rows, columns, **kwargs)
 
 
-def table(rows, header, caption: str) -> None:
-    """Show rows as a table with a caption; the first cell of each row is its heading. Numbers stand as given: format
-    them before. The text twin has the same cells."""
-    rows = [[str(cell) for cell in row] for row in rows]
-    header = [str(cell) for cell in header]
-    if any(len(row) != len(header) for row in rows):
-        raise ValueError(f"Every row needs {len(header)} cells, one for each of {header}.")
-    put(table_html(rows, header, caption), table_text(rows, header, caption))
+def show(fig, alt: str, caption: str | None = None) -> None:
+    """Show the matplotlib figure `fig`. `alt` says in words what it shows; ValueError when it is empty."""
+    _require(alt)
+    image = io.BytesIO()
+    fig.savefig(image, format="png", dpi=110, facecolor=PAPER, metadata={"Software": None})
+    if "matplotlib.pyplot" in sys.modules:  # else the notebook shows the figure a second time, without its alt text
+        sys.modules["matplotlib.pyplot"].close(fig)
+    width = round(fig.get_size_inches()[0] * 96)
+    theme.emit(_figure(_image("image/png", image.getvalue(), alt, width), caption), twin(alt))
 
 
-def table_html(rows, header, caption: str) -> str:
-    """The table as HTML with caption and scoped headings."""
-    head = "".join(f'<th scope="col" style="{_CELL}">{escape(str(c))}</th>' for c in header)
-    body = "".join(
-        f'<tr><th scope="row" style="{_CELL};font-weight:normal">{escape(str(row[0]))}</th>'
-        + "".join(f'<td style="{_CELL}">{escape(str(c))}</td>' for c in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<table><caption style="text-align:left;padding:.3em 0">{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+def svg(svg_text: str, alt: str, caption: str | None = None) -> None:
+    """Show a drawing written as SVG. `alt` says in words what it shows; ValueError when it is empty or no SVG."""
+    theme.emit(svg_html(svg_text, alt, caption), twin(alt))
 
 
-def table_text(rows, header, caption: str) -> str:
-    """The table as aligned text."""
-    lines = [[str(c) for c in row] for row in [header, *rows]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    text = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([caption, text[0], "-" * len(text[0]), *text[1:]])
+def svg_html(svg_text: str, alt: str, caption: str | None = None) -> str:
+    """The drawing as an image with alt text, as `svg` shows it: the form for stored pages."""
+    return _figure(_image("image/svg+xml", _well_formed(svg_text).encode(), _require(alt)), caption)
 
 
-def axes(title: str, x: str, y: str, width: float = 7.0, height: float = 3.6):
-    """A figure with one labelled axes in the course's style: (figure, axes)."""
-    import matplotlib
-
-    matplotlib.use("agg")  # page figures are shown as images, never in a window
-    import matplotlib.pyplot as plt
-
-    figure, made = plt.subplots(figsize=(width, height))
-    made.set_prop_cycle(color=list(COLOURS))
-    made.set(title=title, xlabel=x, ylabel=y)
-    made.grid(alpha=0.3)
-    made.spines[["top", "right"]].set_visible(False)
-    return figure, made
+def inline_svg(svg_text: str, alt: str) -> str:
+    """The drawing as SVG in the page, for widgets: the `<title>` of a part shows when the pointer rests on it."""
+    body = re.sub(r"\s(role|aria-label)=\"[^\"]*\"", "", _well_formed(svg_text).partition(">")[0])
+    rest = _well_formed(svg_text).partition(">")[2]
+    label = theme.escape(_require(alt))
+    return f'<div style="{_SHEET}; overflow-x: auto">{body} role="img" aria-label="{label}"><desc>{label}</desc>{rest}</div>'
 
 
-def _image(mime: str, data: bytes, alt: str) -> None:
+def table(rows, header=(), caption: str | None = None) -> None:
+    """Show a table: `rows` of values, column names in `header`. Numbers are set to the right, thousands marked."""
+    rows = [list(row) for row in rows]
+    for row in rows:
+        if header and len(row) != len(header):
+            raise ValueError(
+                f"Row {row!r} has {len(row)} values, but the header has {len(header)} names: give as many."
+            )
+    theme.emit(theme.table_html(rows, header, caption), theme.table_text(rows, header, caption))
+
+
+def twin(alt: str) -> str:
+    """The plain-text twin of a figure."""
+    return f"[figure] {alt.strip()}"
+
+
+def _style() -> list:
+    look = {
+        "axes.prop_cycle": _cycle(), "image.cmap": COLORMAP, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+        "axes.grid": True, "grid.color": "#d9dce1", "axes.axisbelow": True, "font.size": 10, "lines.linewidth": 2,
+    }  # fmt: skip
+    return ["default", look]
+
+
+def _cycle():
+    from matplotlib import cycler
+
+    marks = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]  # colour is never the only sign
+    return cycler(color=list(COLORS)) + cycler(marker=marks)
+
+
+def _require(alt: str) -> str:
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError(f"alt is {alt!r}, but a figure needs words that say what it shows: give alt='...'.")
+    return alt.strip()
+
+
+def _well_formed(svg_text: str) -> str:
+    text = svg_text.strip()
+    if not text.startswith("<svg"):
+        raise ValueError(f"The drawing starts with {text[:20]!r}, but must be an <svg ...> element.")
+    if "xmlns=" not in text.partition(">")[0]:
+        text = text.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    try:
+        ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"The drawing is not well-formed SVG ({error}): close every tag and escape & and <.") from None
+    return text
+
+
+def _image(mime: str, data: bytes, alt: str, width: int | None = None) -> str:
+    size = f' width="{width}"' if width else ""
     source = f"data:{mime};base64,{base64.b64encode(data).decode()}"
-    put(f'<img alt="{escape(alt)}" src="{source}" style="max-width:100%;background:#fff">', f"[figure] {alt}")
+    return f'<img alt="{theme.escape(alt.strip())}" src="{source}"{size} style="{_SHEET}; max-width: 100%">'
 
 
-def _need_alt(alt: str) -> None:
-    if len(re.findall(r"\w+", alt or "")) < 4:
-        raise ValueError(f"The alternative text {alt!r} is too short: say in a sentence what the figure shows.")
+def _figure(image: str, caption: str | None) -> str:
+    words = f"<figcaption>{theme.rich(caption)}</figcaption>" if caption else ""
+    return f'<figure style="margin: 6px 0">{image}{words}</figure>'

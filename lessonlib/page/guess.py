@@ -1,56 +1,52 @@
-"""Predict first, measure then: a guess that is committed before the number is seen."""
+"""Predict first, measure then: a guess that the page keeps, and the guess beside the measured value."""
 
 from __future__ import annotations
 
-from html import escape
-
-import ipywidgets as widgets
-
-from . import progress
-from .calculators import Live
-from .figures import table
-
-_GUESSES: dict[str, object] = {}
+from . import journal, theme
 
 
-class Guess(Live):
-    """A question with options or a number field, and a button that commits the guess."""
+def predict(guess_id: str, question: str, options=None, unit: str | None = None):
+    """A widget that asks `question` and keeps the guess under `guess_id`: one of `options`, or a number in `unit`."""
+    from .widgets import Prediction
 
-    def __init__(self, name: str, question: str, options=None, unit: str = ""):
-        self.name, self.question, self.unit = name, question, unit
-        if options:
-            self.field = widgets.RadioButtons(options=list(options), value=None, description="Your guess:")
-        else:
-            self.field = widgets.FloatText(description=f"Guess ({unit})" if unit else "Guess")
-        self.button = widgets.Button(description="Commit my guess")
-        self.button.on_click(self._commit)
-        super().__init__(question, [self.field, self.button])
-        self.out.value = f"<p>{escape(question)}</p>"
-
-    def _commit(self, _button) -> None:
-        if self.field.value is None:
-            self.out.value = f"<p>{escape(self.question)}</p><p>Choose an option first.</p>"
-            return
-        _GUESSES[self.name] = self.field.value
-        progress.guessed(self.name, self.field.value)
-        self.field.disabled = self.button.disabled = True
-        said = escape(f"Committed: {self.field.value} {self.unit}".strip())
-        self.out.value = f"<p>{escape(self.question)}</p><p>{said}</p>"
-
-    def twin(self) -> str:
-        """The question, with its options, as static HTML."""
-        options = getattr(self.field, "options", ())
-        return f"<p>{escape(self.question)}</p><ul>{''.join(f'<li>{escape(str(o))}</li>' for o in options)}</ul>"
+    if not question or not question.strip():
+        raise ValueError(f"The question of {guess_id!r} is empty: say what is to be guessed.")
+    if options is not None and len(list(options)) < 2:
+        raise ValueError(f"{guess_id!r} has {len(list(options))} options, but a choice needs two or more.")
+    return Prediction(guess_id, question, list(options) if options is not None else None, unit)
 
 
-def predict(name: str, question: str, options=None, unit: str = "") -> Guess:
-    """Ask for a guess: one of `options`, or a number with a `unit`. Show it by making it a cell's last line."""
-    return Guess(name, question, options, unit)
+def reveal(guess_id: str, value, unit: str | None = None) -> None:
+    """Show the measured `value` beside the guess made under `guess_id`; without a guess, the value alone."""
+    guess = journal.entry("guesses", guess_id).get("value")
+    measured = with_unit(value, unit)
+    if guess is None:
+        html, text = f"<b>Measured:</b> {theme.escape(measured)}", f"Measured: {measured}"
+        tone = "plain"
+    else:
+        guessed = with_unit(guess, unit)
+        verdict = judge(guess, value)
+        html = f"<b>Your guess:</b> {theme.escape(guessed)} · <b>measured:</b> {theme.escape(measured)} · {verdict}"
+        text, tone = f"Your guess: {guessed}; measured: {measured}; {verdict}", "note"
+    theme.emit(theme.card(html, tone), text)
 
 
-def reveal(name: str, value, unit: str = "") -> None:
-    """Show the measured value beside the guess that was committed under `name`, if any."""
-    guess = _GUESSES.get(name)
-    rows = [["your guess", f"{guess} {unit}".strip() if guess is not None else "none committed"]]
-    rows += [["measured", f"{value} {unit}".strip()]]
-    table(rows, header=["", "value"], caption="Your guess beside the measurement")
+def judge(guess, value) -> str:
+    """One friendly remark on how near `guess` is to `value`."""
+    numbers = [x for x in (guess, value) if isinstance(x, (int, float)) and not isinstance(x, bool)]
+    if len(numbers) < 2:
+        return "that is it" if str(guess).strip() == str(value).strip() else "not what you expected: why?"
+    if guess == value:
+        return "exactly"
+    if value == 0 or guess == 0 or (guess < 0) != (value < 0):
+        return "not what you expected: why?"
+    ratio = max(guess / value, value / guess)
+    if ratio < 1.1:
+        return "within 10 %"
+    side = "too high" if abs(guess) > abs(value) else "too low"
+    return f"{ratio:,.1f} times {side}" if ratio < 100 else f"{ratio:,.0f} times {side}"
+
+
+def with_unit(value, unit: str | None = None) -> str:
+    """A value for people, with its unit."""
+    return f"{theme.cell(value)} {unit}" if unit else theme.cell(value)

@@ -1,21 +1,29 @@
-"""Quizzes: a reason for every option, offline. Their texts are YAML files in quizzes/, one a lesson."""
+"""Quizzes: a few questions from a YAML file, a reason for every option, no network.
+
+    id: 05_kv_cache
+    questions:
+      - ask: Which tensors does the cache hold?
+        options:
+          - {text: K and V of every layer, right: true, why: "..."}
+          - {text: Q of every layer, why: "..."}
+        keep_order: true        # optional; else the options are shuffled, the same way each time
+
+In the notebook's stored output the answers stand only in folded parts."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
-import ipywidgets as widgets
+from . import theme
 
-from .calculators import Live
-
-FOLDER = Path(__file__).parent / "quizzes"
+HERE = Path(__file__).parent / "quizzes"
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its text, whether it is right, and why or why not."""
+    """One answer: its text, whether it is right, and why."""
 
     text: str
     right: bool
@@ -24,84 +32,112 @@ class Option:
 
 @dataclass(frozen=True)
 class Question:
-    """One question; exactly one option is right."""
+    """One question; exactly one of its options is right."""
 
     ask: str
     options: tuple[Option, ...]
 
 
-class Quiz(Live):
-    """The questions with radio buttons; choosing an option shows its reason. Static pages show them folded."""
+def quiz(quiz_id: str):
+    """The quiz of a lesson as a widget; its stored form lists the questions with the reasons folded."""
+    from .quiz_widget import Quiz
 
-    def __init__(self, questions: list[Question]):
-        self.questions = questions
-        self.fields, self.reasons, rows = [], [], []
-        for number, question in enumerate(questions, 1):
-            field = widgets.RadioButtons(
-                options=[(option.text, i) for i, option in enumerate(question.options)],
-                value=None,
-                layout={"width": "auto"},
-            )
-            reason = widgets.HTML()
-            field.observe(lambda change, n=number - 1: self._answer(n, change["new"]), "value")
-            self.fields.append(field)
-            self.reasons.append(reason)
-            rows += [widgets.HTML(f"<strong>{number}. {escape(question.ask)}</strong>"), field, reason]
-        super().__init__(f"Quiz of {len(questions)} questions", rows)
-
-    def _answer(self, number: int, chosen: int | None) -> None:
-        if chosen is None:
-            return
-        option = self.questions[number].options[chosen]
-        verdict = "✔ Right." if option.right else "✘ Not this one."
-        self.reasons[number].value = f"<p>{verdict} {escape(option.why)}</p>"
-        chosen_all = [field.value for field in self.fields]
-        if None not in chosen_all:
-            pairs = zip(self.questions, chosen_all, strict=True)
-            right = sum(question.options[i].right for question, i in pairs)
-            self.out.value = f"<p>{right} of {len(self.questions)} right. You may change your answers.</p>"
-
-    def twin(self) -> str:
-        """All questions; the reasons of each are folded."""
-        parts = []
-        for number, question in enumerate(self.questions, 1):
-            options = "".join(f"<li>{escape(o.text)}</li>" for o in question.options)
-            reasons = "".join(
-                f"<li>{'✔' if o.right else '✘'} {escape(o.text)}: {escape(o.why)}</li>" for o in question.options
-            )
-            parts.append(
-                f"<p><strong>{number}. {escape(question.ask)}</strong></p><ol>{options}</ol>"
-                f"<details><summary>Answers and reasons</summary><ul>{reasons}</ul></details>"
-            )
-        return "".join(parts)
+    return Quiz(quiz_id, load(quiz_id))
 
 
-def quiz(lesson: str) -> Quiz:
-    """The quiz of a lesson. Show it by making it a cell's last line."""
-    return Quiz(read(FOLDER / f"{lesson}.yaml"))
-
-
-def read(path: Path) -> list[Question]:
-    """The questions of a file. ValueError names the question that breaks a rule: 2 options or more, each with a
-    reason, exactly one of them right."""
+def load(quiz_id: str, folder: Path = HERE) -> tuple[Question, ...]:
+    """The questions of lessonlib/page/quizzes/<quiz_id>.yaml; ValueError says what is wrong with the file."""
     import yaml
 
+    path = folder / f"{quiz_id}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise ValueError(f"There is no quiz {quiz_id!r}; known quizzes: {known}.")
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["questions"]
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-        raise ValueError(f"There is no quiz {path.stem!r}; there are: {known}.") from None
-    questions = []
-    for number, row in enumerate(rows, 1):
-        try:
-            options = tuple(Option(str(o["text"]), bool(o.get("right", False)), str(o["why"])) for o in row["options"])
-            questions.append(Question(str(row["ask"]), options))
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path.name}, question {number}: {error} is missing; each option needs text and why."
-            ) from None
-        if len(options) < 2 or sum(o.right for o in options) != 1:
-            raise ValueError(
-                f"{path.name}, question {number}: needs two options or more, exactly one with right: true."
-            )
-    return questions
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    return parse(data, quiz_id)
+
+
+def parse(data, quiz_id: str) -> tuple[Question, ...]:
+    """Questions from plain data; ValueError names the question and the rule that it breaks."""
+    _need(isinstance(data, dict), quiz_id, "the file must be a table with id and questions")
+    _only(data, {"id", "questions"}, quiz_id)
+    _need(data.get("id") == quiz_id, quiz_id, f"its id is {data.get('id')!r}, but must be {quiz_id!r} like the file")
+    questions = data.get("questions")
+    _need(isinstance(questions, list) and questions, quiz_id, "questions must be a list of at least one")
+    return tuple(_question(item, f"{quiz_id}, question {number}") for number, item in enumerate(questions, 1))
+
+
+def stored_html(questions: tuple[Question, ...]) -> str:
+    """The quiz as a page without a kernel shows it."""
+    parts = []
+    for number, question in enumerate(questions, 1):
+        parts.append(f"<p><b>{number}.</b> {theme.rich(question.ask)}</p>{options_html(question)}")
+        reasons = "".join(
+            f"<li>{letter(i)}: {'<b>right.</b>' if o.right else 'not this one.'} {theme.rich(o.why)}</li>"
+            for i, o in enumerate(question.options)
+        )
+        parts.append(theme.fold("Answer and reasons", f"<ul>{reasons}</ul>"))
+    return theme.card("".join(parts), "plain")
+
+
+def stored_text(questions: tuple[Question, ...]) -> str:
+    """The questions and options as plain text, without the answers."""
+    lines = []
+    for number, question in enumerate(questions, 1):
+        lines.append(f"{number}. {theme.plain(question.ask)}")
+        lines += [f"   {letter(i)}. {theme.plain(option.text)}" for i, option in enumerate(question.options)]
+    return "\n".join(lines)
+
+
+def options_html(question: Question) -> str:
+    """The options as a lettered list."""
+    items = "".join(f"<li>{theme.rich(option.text)}</li>" for option in question.options)
+    return f'<ol type="A">{items}</ol>'
+
+
+def letter(index: int) -> str:
+    """A, B, C, ..."""
+    return chr(ord("A") + index)
+
+
+def _question(item, where: str) -> Question:
+    _need(isinstance(item, dict), where, "it must be a table with ask and options")
+    _only(item, {"ask", "options", "keep_order"}, where)
+    ask = _words(item, "ask", where)
+    options = item.get("options")
+    _need(isinstance(options, list) and 2 <= len(options) <= 6, where, "it needs a list of 2 to 6 options")
+    parsed = [_option(option, f"{where}, option {i}") for i, option in enumerate(options, 1)]
+    right = sum(option.right for option in parsed)
+    _need(right == 1, where, f"{right} options are marked right: true, but exactly one must be")
+    _need(len({option.text for option in parsed}) == len(parsed), where, "two options have the same text")
+    if not item.get("keep_order", False):
+        random.Random(ask).shuffle(parsed)
+    return Question(ask, tuple(parsed))
+
+
+def _option(item, where: str) -> Option:
+    _need(isinstance(item, dict), where, "it must be a table with text and why")
+    _only(item, {"text", "right", "why"}, where)
+    right = item.get("right", False)
+    _need(isinstance(right, bool), where, f"right is {right!r}, but must be true or false")
+    return Option(_words(item, "text", where), right, _words(item, "why", where))
+
+
+def _words(item: dict, key: str, where: str) -> str:
+    value = item.get(key)
+    _need(isinstance(value, (str, int, float)) and not isinstance(value, bool), where, f"{key} is missing or no text")
+    _need(str(value).strip(), where, f"{key} is empty")
+    return str(value).strip()
+
+
+def _only(item: dict, known: set[str], where: str) -> None:
+    extra = sorted(str(key) for key in item if key not in known)
+    _need(not extra, where, f"it has an unknown field {', '.join(extra)}; known: {', '.join(sorted(known))}")
+
+
+def _need(holds, where: str, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"Quiz {where}: {rule}.")

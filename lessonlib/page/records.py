@@ -1,36 +1,87 @@
-"""Yours beside the reference: this machine's numbers next to a stored measurement record."""
+"""Yours beside the reference: numbers of this machine next to a stored measurement.
+
+A record is benchmarks/results/NAME.json: {"name", "device", "versions", "date", "metrics": {metric: {"unit",
+"samples": [...], "median"}}}."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from statistics import median
 
-from ..paths import records_dir
-from .figures import table
+from lessonlib import paths
 
-
-def record(name: str) -> dict:
-    """The stored record `name`: {"name", "device", "versions", "date", "metrics": {metric: {"unit", "samples",
-    "median"}}}. ValueError when there is none."""
-    path = records_dir() / f"{name}.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
-        raise ValueError(f"There is no measurement record {name!r}; there are: {known}.") from None
+from . import theme
 
 
-def compare(name: str, measured: dict) -> None:
-    """Show `measured` ({metric: number}) beside the medians of the record `name`, with the ratio."""
-    reference = record(name)
-    unknown = set(measured) - set(reference["metrics"])
+def compare(name: str, values: dict) -> None:
+    """Show `values` ({metric: number, or a list of samples}) beside the stored record `name`, with the ratio. Without
+    a record the table says so and shows your numbers alone."""
+    record = load(name)
+    rows, header, caption = comparison(name, values, record)
+    html, text = theme.table_html(rows, header, caption), theme.table_text(rows, header, caption)
+    missing = f"There is no reference measurement {name!r} yet: these are your numbers alone."
+    if record is None:
+        html, text = html + theme.card(theme.escape(missing)), f"{text}\n{missing}"
+    theme.emit(html, text)
+
+
+def comparison(name: str, values: dict, record: dict | None) -> tuple[list, list, str]:
+    """Rows, header and caption of that table."""
+    stored = (record or {}).get("metrics", {})
+    unknown = [m for m in values if record is not None and m not in stored]
     if unknown:
-        raise ValueError(
-            f"The record {name} has no metric {sorted(unknown)[0]!r}; it has {', '.join(reference['metrics'])}."
-        )
+        raise ValueError(f"Record {name!r} has no metric {unknown[0]!r}; it has {', '.join(stored) or 'none'}.")
     rows = []
-    for metric, value in measured.items():
-        stored = reference["metrics"][metric]
-        ratio = f"{value / stored['median']:.2f}" if stored["median"] else "-"
-        rows.append([metric, stored["unit"], f"{value:.4g}", f"{stored['median']:.4g}", ratio])
-    device = f"{reference['device']}, {reference['date']}"
-    table(rows, ["metric", "unit", "yours", "reference", "yours / reference"], f"Yours beside the reference ({device})")
+    for metric, value in values.items():
+        mine = median(value) if isinstance(value, (list, tuple)) else value
+        label = metric.replace("_", " ")
+        if record is None:
+            rows.append([label, float(mine)])
+            continue
+        reference = stored[metric]["median"]
+        ratio = f"{mine / reference:,.2f} times" if reference else "–"
+        rows.append([f"{label} ({stored[metric]['unit']})", float(mine), float(reference), ratio])
+    if record is None:
+        return rows, ["metric", "this machine"], f"Yours: {name}"
+    header = ["metric", "this machine", f"reference: {record['device']}", "yours / reference"]
+    return rows, header, f"Yours beside the reference of {record['date']}"
+
+
+def load(name: str) -> dict | None:
+    """The record `name`: from the course checkout, else from the installed package; None when there is none."""
+    for folder in folders():
+        path = folder / f"{name}.json"
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            problem = fault(record)
+            if problem:
+                raise ValueError(f"Record {name!r} cannot be used: {problem}.")
+            return record
+    return None
+
+
+def folders() -> list[Path]:
+    """Where records may be, best first."""
+    found = []
+    if hasattr(paths, "records_dir"):
+        found.append(paths.records_dir())
+    root = paths.course_root()
+    if root is not None:
+        found.append(root / "benchmarks" / "results")
+    found.append(paths.PACKAGE / "records")
+    return [Path(folder) for folder in found if folder is not None]
+
+
+def fault(record) -> str | None:
+    """What is wrong with a record, in words; None when nothing is."""
+    if not isinstance(record, dict):
+        return "it is not a table of fields"
+    for key in ("name", "device", "versions", "date", "metrics"):
+        if key not in record:
+            return f"it has no {key!r}"
+    for metric, entry in record["metrics"].items():
+        for key in ("unit", "samples", "median"):
+            if key not in entry:
+                return f"metric {metric!r} has no {key!r}"
+    return None

@@ -1,4 +1,4 @@
-"""`python -m lessonlib.models.training`: train an embedded model from the corpus folder, or export a run."""
+"""`python -m lessonlib.models.training`: train an embedded model from the corpus folder, export a run, remake a card."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from pathlib import Path
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="python -m lessonlib.models.training", description=__doc__)
-    made.add_argument("--model", required=True, help="a preset: mini, target, draft, moe")
-    made.add_argument("--corpus", required=True, metavar="DIR", help="the folder with manifest.json and packed text")
-    made.add_argument("--out", required=True, metavar="DIR", help="tokenizer, token arrays and checkpoints go here")
+    made.add_argument("--model", help="a preset: mini, target, draft, moe")
+    made.add_argument("--corpus", metavar="DIR", help="the folder with manifest.json and packed text")
+    made.add_argument("--out", metavar="DIR", help="tokenizer, token arrays and checkpoints go here")
     made.add_argument("--tokens", type=int, help="tokens to train on (default: the preset's)")
     made.add_argument("--minutes", type=float, help="stop after this much training time, if that comes first")
     made.add_argument("--batch", type=int, help="sequences a step (default: the preset's)")
     made.add_argument("--device", help="cuda, mps or cpu (default: LESSON_DEVICE, then the best there is)")
+    made.add_argument(
+        "--threads", type=int, help="CPU threads; fewer than cores is faster on a machine with other work"
+    )
+    made.add_argument("--tokenizer", metavar="FILE", help="take over this tokenizer.json (default: train one)")
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--fp32", action="store_true", help="train without bf16 autocast")
     made.add_argument("--compile", action="store_true", help="compile the model: pays for runs over 15 minutes")
@@ -25,15 +29,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--export", metavar="DIR", help="train nothing: write the checkpoint as a model folder with its card"
     )
+    made.add_argument("--card", metavar="DIR", help="only remake README.md of a model folder from its training.json")
     return made
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status: 2 for a mistake of the user's."""
     options = parser().parse_args(argv)
     try:
-        return _main(options)
-    except ValueError as error:
+        return _remake_card(Path(options.card)) if options.card else _main(options)
+    except (ValueError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
 
@@ -44,10 +49,19 @@ def _main(options) -> int:
     from .presets import preset
     from .trainer import Run, train
 
-    shape = preset(options.model)
-    changes = {k: getattr(options, k) for k in ("tokens", "batch") if getattr(options, k)}
+    for name in ("model", "corpus", "out"):
+        if not getattr(options, name):
+            raise ValueError(f"--{name} is missing: training and --export need --model, --corpus and --out.")
+    for name in ("tokens", "minutes", "batch", "threads"):
+        if (value := getattr(options, name)) is not None and value <= 0:
+            raise ValueError(f"--{name} is {value}, but must be above 0.")
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    changes = {name: getattr(options, name) for name in ("tokens", "batch") if getattr(options, name)}
     run = Run(
-        shape=replace(shape, **changes),
+        shape=replace(preset(options.model), **changes),
         corpus=Corpus(options.corpus),
         out=Path(options.out),
         device=str(pick_device(options.device)),
@@ -55,13 +69,25 @@ def _main(options) -> int:
         seed=options.seed,
         bf16=not options.fp32,
         compile=options.compile,
+        tokenizer=Path(options.tokenizer) if options.tokenizer else None,
     )
     if options.export:
         from .export import export
 
-        export(run, Path(options.export))
+        record = export(run, Path(options.export))
+        print(f"{record['name']}: {record['tokens_seen']:,} tokens, {record['bits_per_byte']['all']} bits per byte")
         return 0
     train(run, resume=options.resume, report=lambda line: print(line, flush=True))
+    return 0
+
+
+def _remake_card(folder: Path) -> int:
+    import json
+
+    from .card import card
+
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    (folder / "README.md").write_text(card(record), encoding="utf-8")
     return 0
 
 

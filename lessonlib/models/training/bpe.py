@@ -11,9 +11,11 @@ from .presets import SPECIALS, VOCAB_SIZE
 # inline flag, so that both regex engines read it the same way.
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
+# Dialogues stand in the corpus as lines "User: ..." and "Assistant: ...", so that is how a chat is written for these
+# models. The role tokens among the specials never occur in it: they are reserved, and their vectors are untrained.
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 
 

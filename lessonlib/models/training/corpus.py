@@ -28,6 +28,16 @@ class Corpus:
             ) from None
         except json.JSONDecodeError as error:
             raise ValueError(f"The corpus manifest {self.folder / 'manifest.json'} is damaged: {error}.") from None
+        try:
+            rows = [row for split in ("train", "valid") for row in self.manifest[split]]
+            complete = all(row.keys() >= {"name", "file", "sha256_xz"} for row in rows)
+        except (KeyError, TypeError, AttributeError):
+            complete = False
+        if not complete:
+            raise ValueError(
+                f"The corpus manifest {self.folder / 'manifest.json'} is damaged: it must list name, file and sha256_xz "
+                "of each file under train and valid."
+            )
 
     def names(self, split: str) -> list[str]:
         """The parts of a split (`train` or `valid`)."""
@@ -61,7 +71,10 @@ def pack(corpus: Corpus, split: str, name: str, tokenizer, cache: Path) -> np.nd
     path = cache / f"{split}-{name}-{key}.npy"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        encoded = tokenizer.encode_batch(corpus.documents(split, name), add_special_tokens=False)
+        documents = corpus.documents(split, name)
+        if not documents:
+            raise ValueError(f"The corpus part {name!r} of {split!r} holds no documents: leave it out of the mix.")
+        encoded = tokenizer.encode_batch(documents, add_special_tokens=False)
         ids = np.concatenate([np.array([*e.ids, 0], dtype=np.uint16) for e in encoded])
         partial = path.with_suffix(f".{os.getpid()}.part")
         with open(partial, "wb") as file:
@@ -75,14 +88,16 @@ class Sampler:
 
     `state` is the generator's state, so that a resumed run goes on with the same stream."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], mix: dict[str, float], sequence: int, seed: int):
+    def __init__(self, arrays: dict[str, np.ndarray], mix: dict[str, float], longest: int, seed: int):
         self.arrays = [arrays[name] for name in mix]
-        short = [name for name in mix if len(arrays[name]) <= sequence + 1]
+        short = [name for name in mix if len(arrays[name]) <= longest]
         if short:
-            raise ValueError(f"Corpus part {short[0]!r} is shorter than one sequence of {sequence} tokens.")
+            raise ValueError(
+                f"Corpus part {short[0]!r} has only {len(arrays[short[0]])} tokens, and a window takes {longest + 1}: "
+                "leave it out of the mix or train on shorter windows."
+            )
         weights = np.array(list(mix.values()))
         self.weights = weights / weights.sum()
-        self.sequence = sequence
         self.random = np.random.default_rng(seed)
 
     @property
@@ -93,11 +108,12 @@ class Sampler:
     def state(self, state: dict) -> None:
         self.random.bit_generator.state = state
 
-    def batch(self, rows: int) -> np.ndarray:
-        """(rows, sequence + 1) int64: inputs are all but the last column, targets all but the first."""
-        out = np.empty((rows, self.sequence + 1), dtype=np.int64)
+    def batch(self, rows: int, sequence: int) -> np.ndarray:
+        """(rows, sequence + 1) int64: inputs are all but the last column, targets all but the first. `sequence` is at
+        most the longest one, which the sampler was made for."""
+        out = np.empty((rows, sequence + 1), dtype=np.int64)
         for row, part in enumerate(self.random.choice(len(self.arrays), size=rows, p=self.weights)):
             ids = self.arrays[part]
-            start = self.random.integers(0, len(ids) - self.sequence - 1)
-            out[row] = ids[start : start + self.sequence + 1]
+            start = self.random.integers(0, len(ids) - sequence)
+            out[row] = ids[start : start + sequence + 1]
         return out

@@ -7,13 +7,27 @@ import math
 import torch
 
 
-@torch.no_grad()
 def bits_per_byte(model, tokenizer, documents: list[str], context: int = 512, batch: int = 16) -> float:
-    """Mean bits that the model needs for a byte of `documents`.
+    """Mean bits that the model needs for a byte of `documents`: sum of -log2 p / sum of bytes (see `score`)."""
+    bits, size = score(model, tokenizer, documents, context, batch)
+    return bits / size
 
-    Documents are joined with `<|endoftext|>` (id 0) and cut into windows of `context` tokens; the first token of a
-    window is not scored, and only the bytes of scored tokens count. bits/byte = sum of -log2 p / sum of bytes.
-    `tokenizer` is a tokenizers.Tokenizer."""
+
+def evaluate_parts(model, tokenizer, corpus) -> dict[str, float]:
+    """Bits per byte on each held-out part of a Corpus, and over all of their bytes (`all`)."""
+    scores = {name: score(model, tokenizer, corpus.documents("valid", name)) for name in corpus.names("valid")}
+    parts = {name: bits / size for name, (bits, size) in scores.items()}
+    parts["all"] = sum(bits for bits, _ in scores.values()) / sum(size for _, size in scores.values())
+    return {name: round(value, 4) for name, value in parts.items()}
+
+
+@torch.no_grad()
+def score(model, tokenizer, documents: list[str], context: int = 512, batch: int = 16) -> tuple[float, int]:
+    """(bits, bytes): what the model needs for `documents`, and how many bytes of them were scored.
+
+    Documents are joined with `<|endoftext|>` (id 0) and cut into windows of `context` tokens that share one token: a
+    window's first token is context only, as it was scored as the last of the window before. The separators have no
+    bytes and are not scored. `tokenizer` is a tokenizers.Tokenizer."""
     ids = [i for e in tokenizer.encode_batch(documents, add_special_tokens=False) for i in (0, *e.ids)]
     sizes = _byte_sizes(tokenizer)
     device = next(model.parameters()).device
@@ -39,7 +53,7 @@ def bits_per_byte(model, tokenizer, documents: list[str], context: int = 512, ba
     model.train(was_training)
     if not size:
         raise ValueError("There is no text to score: the documents are empty.")
-    return nats / math.log(2) / size
+    return nats / math.log(2), size
 
 
 def _byte_sizes(tokenizer) -> list[int]:

@@ -24,7 +24,9 @@ SMALL_MIX = {
 class Preset:
     """One model: its shape (`experts` = 0 is a dense Llama, else a Mixtral) and how it is trained.
 
-    `batch` is sequences a step, `sequence` tokens a sequence; `muon` and `adamw` are peak learning rates."""
+    `batch` is sequences a step, `sequence` tokens a sequence; for the last `long_share` of the run a sequence is the
+    whole `context` and a step has fewer of them, so that late positions are trained too. `muon` and `adamw` are peak
+    learning rates, `dropout` is that of the attention weights."""
 
     name: str
     hidden: int
@@ -38,6 +40,7 @@ class Preset:
     dropout: float = 0.0
     batch: int = 64
     sequence: int = 512
+    long_share: float = 0.15
     muon: float = 0.02
     adamw: float = 3e-3
     weight_decay: float = 0.1
@@ -52,7 +55,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("mini", 192, 6, 6, 2, 512, batch=8, tokens=25_000_000, mix=dict(SMALL_MIX)),
+        Preset("mini", 192, 6, 6, 2, 512, batch=8, long_share=0.0, tokens=25_000_000, mix=dict(SMALL_MIX)),
         Preset("target", 384, 9, 6, 2, 1024, dropout=0.1),
         Preset("draft", 256, 2, 4, 2, 704),
         Preset("moe", 192, 6, 6, 2, 192, experts=8, active_experts=2),

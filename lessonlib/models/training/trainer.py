@@ -6,23 +6,24 @@ import json
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from .bpe import train_bpe
 from .corpus import Corpus, Sampler, pack
-from .evaluate import bits_per_byte
 from .muon import optimisers
 from .presets import Preset, config_for
 
 WARM_UP, DECAY = 0.02, 0.35  # shares of the run
+REPORT_EVERY = 20  # steps
 
 
 @dataclass
 class Run:
-    """What to do: `tokens` or `minutes` bounds the run (the sooner one), `bf16` trains under autocast."""
+    """What to do: `tokens` (of the shape) or `minutes` bounds the run (the sooner one), `bf16` trains under autocast.
+    `tokenizer` is a tokenizer.json to take over, so that two models share one vocabulary; without it one is trained."""
 
     shape: Preset
     corpus: Corpus
@@ -32,6 +33,7 @@ class Run:
     seed: int = 0
     bf16: bool = True
     compile: bool = False
+    tokenizer: Path | None = None
     save_every: float = 120.0  # seconds
 
 
@@ -43,12 +45,17 @@ def rate(progress: float) -> float:
 
 
 def get_tokenizer(run: Run):
-    """The run's tokenizer: trained once, then read from the output folder."""
+    """The run's tokenizer: taken over or trained once, then read from the output folder."""
     from tokenizers import Tokenizer
 
     path = run.out / "tokenizer.json"
     if not path.exists():
-        tokenizer = train_bpe(run.corpus, run.shape.mix, seed=run.seed)
+        if run.tokenizer and not run.tokenizer.is_file():
+            raise ValueError(
+                f"There is no tokenizer file {str(run.tokenizer)!r}: give a tokenizer.json, or leave it out."
+            )
+        tokenizer = Tokenizer.from_file(str(run.tokenizer)) if run.tokenizer else None
+        tokenizer = tokenizer or train_bpe(run.corpus, run.shape.mix, seed=run.seed)
         partial = path.with_suffix(".part")
         tokenizer.save(str(partial))
         partial.replace(path)
@@ -56,10 +63,12 @@ def get_tokenizer(run: Run):
 
 
 def train(run: Run, resume: bool = False, report=print, stop_after: int | None = None):
-    """Train to the end of the budget; returns the model in eval mode. `stop_after` steps ends early, as a kill would.
+    """Train to the end of the budget; returns (model in eval mode, tokenizers.Tokenizer, state). `stop_after` steps ends
+    early, as a kill right after a checkpoint would.
 
-    The output folder gets tokenizer.json, checkpoint.pt (atomic) and curve.jsonl. ValueError when the folder holds a
-    checkpoint and `resume` is false, so that no run is ever overwritten."""
+    The output folder gets tokenizer.json, the token arrays and checkpoint.pt (written beside and renamed), whose state
+    holds step, tokens, seconds and the loss curve. ValueError when the folder holds a checkpoint and `resume` is false,
+    so that no run is ever overwritten."""
     from transformers import AutoModelForCausalLM
 
     run.out.mkdir(parents=True, exist_ok=True)
@@ -69,24 +78,27 @@ def train(run: Run, resume: bool = False, report=print, stop_after: int | None =
     tokenizer = get_tokenizer(run)
     shape = run.shape
     arrays = {name: pack(run.corpus, "train", name, tokenizer, run.out / "tokens") for name in shape.mix}
-    sampler = Sampler(arrays, shape.mix, shape.sequence, run.seed)
+    longest = shape.context if shape.long_share else shape.sequence
+    sampler = Sampler(arrays, shape.mix, longest, run.seed)
     torch.manual_seed(run.seed)
     model = AutoModelForCausalLM.from_config(config_for(shape), attn_implementation="sdpa").to(run.device).train()
     made = optimisers(model, shape.muon, shape.adamw, shape.weight_decay)
     state = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
     if checkpoint.exists():
         state = _restore(checkpoint, model, made, sampler, run)
+    window = state.setdefault("window", {"loss": 0.0, "seconds": 0.0, "steps": 0, "tokens": 0})
     forward = torch.compile(model) if run.compile else model
     cast = torch.autocast(torch.device(run.device).type, torch.bfloat16) if run.bf16 else nullcontext()
-    started, saved, window = time.monotonic() - state["seconds"], time.monotonic(), []
-    first_step = state["step"]
+    started, saved, first_step = time.monotonic() - state["seconds"], time.monotonic(), state["step"]
 
     while (progress := _progress(state, run)) < 1:
         tick = time.monotonic()
         for optimiser in made:
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * rate(progress)
-        rows = torch.from_numpy(sampler.batch(shape.batch)).to(run.device)
+        sequence = shape.context if progress >= 1 - shape.long_share else shape.sequence
+        batch = sampler.batch(max(1, shape.batch * shape.sequence // sequence), sequence)
+        rows = torch.from_numpy(batch).to(run.device)
         with cast:
             out = forward(input_ids=rows[:, :-1], use_cache=False)
             loss = torch.nn.functional.cross_entropy(out.logits.float().flatten(0, 1), rows[:, 1:].flatten())
@@ -99,20 +111,21 @@ def train(run: Run, resume: bool = False, report=print, stop_after: int | None =
             optimiser.zero_grad(set_to_none=True)
         value = loss.item()
         if not math.isfinite(value):
-            raise RuntimeError(f"The loss became {value} at step {state['step']}: lower the learning rate and resume.")
+            raise ValueError(f"The loss became {value} at step {state['step']}: lower the learning rate and resume.")
+        tokens = rows.shape[0] * sequence
         state["step"] += 1
-        state["tokens"] += shape.batch * shape.sequence
+        state["tokens"] += tokens
         state["seconds"] = time.monotonic() - started
-        window.append((value, time.monotonic() - tick))
-        if state["step"] % 20 == 0:
-            mean = sum(v for v, _ in window) / len(window)
-            speed = len(window) * shape.batch * shape.sequence / sum(t for _, t in window)
+        for key, more in (("loss", value), ("seconds", time.monotonic() - tick), ("steps", 1), ("tokens", tokens)):
+            window[key] += more
+        if state["step"] % REPORT_EVERY == 0:
+            mean = window["loss"] / window["steps"]
             state["curve"].append([state["tokens"], round(mean, 4)])
             report(
                 f"{shape.name} {progress:6.1%} step {state['step']:>6,} tokens {state['tokens'] / 1e6:7.2f} M "
-                f"loss {mean:.3f} {speed:,.0f} tokens/s"
+                f"loss {mean:.3f} {window['tokens'] / window['seconds']:,.0f} tokens/s"
             )
-            window = []
+            window.update(loss=0.0, seconds=0.0, steps=0, tokens=0)
         if time.monotonic() - saved > run.save_every:
             _save(checkpoint, model, made, sampler, state, run)
             saved = time.monotonic()
@@ -122,28 +135,18 @@ def train(run: Run, resume: bool = False, report=print, stop_after: int | None =
     return model.eval(), tokenizer, state
 
 
-def evaluate_parts(model, tokenizer, corpus: Corpus) -> dict[str, float]:
-    """Bits per byte on each held-out part, and over all of them (`all`)."""
-    parts, everything = {}, []
-    for name in corpus.names("valid"):
-        documents = corpus.documents("valid", name)
-        everything += documents
-        parts[name] = round(bits_per_byte(model, tokenizer, documents), 4)
-    parts["all"] = round(bits_per_byte(model, tokenizer, everything), 4)
-    return parts
-
-
 def load_checkpoint(run: Run):
-    """The model (eval), tokenizer and state of a run's last checkpoint."""
+    """The model (eval), tokenizer and state of a run's last checkpoint, with the preset it was trained by."""
     from transformers import AutoModelForCausalLM
 
     path = run.out / "checkpoint.pt"
     if not path.exists():
         raise ValueError(f"{run.out} holds no checkpoint: train first.")
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    model = AutoModelForCausalLM.from_config(config_for(run.shape), attn_implementation="sdpa")
+    shape = Preset(**{"long_share": 0.0} | json.loads(saved["shape"]))
+    model = AutoModelForCausalLM.from_config(config_for(shape), attn_implementation="sdpa")
     model.load_state_dict(saved["model"])
-    return model.to(run.device).eval(), get_tokenizer(run), saved["state"]
+    return model.to(run.device).eval(), get_tokenizer(run), saved["state"], shape
 
 
 def _progress(state: dict, run: Run) -> float:
@@ -159,6 +162,7 @@ def _save(path: Path, model, made, sampler, state: dict, run: Run) -> None:
             "optimisers": [o.state_dict() for o in made],
             "sampler": json.dumps(sampler.state),
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "state": state,
             "shape": json.dumps(run.shape.record()),
         },
@@ -169,14 +173,17 @@ def _save(path: Path, model, made, sampler, state: dict, run: Run) -> None:
 
 def _restore(path: Path, model, made, sampler, run: Run) -> dict:
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    was = json.loads(saved["shape"])
-    now = replace(run.shape, tokens=was["tokens"]).record()  # a longer budget may be given on resuming
-    if was != now:
-        changed = ", ".join(k for k in now if now[k] != was.get(k))
-        raise ValueError(f"The checkpoint {path} was made with other settings ({changed}): use another --out.")
+    was, now = {"long_share": 0.0} | json.loads(saved["shape"]), run.shape.record()
+    changed = [key for key in now if now[key] != was.get(key) and key != "tokens"]  # a longer budget may be given
+    if changed:
+        raise ValueError(
+            f"The checkpoint {path} was made with other settings ({', '.join(changed)}): use another --out."
+        )
     model.load_state_dict(saved["model"])
     for optimiser, state in zip(made, saved["optimisers"], strict=True):
         optimiser.load_state_dict(state)
     sampler.state = json.loads(saved["sampler"])
     torch.set_rng_state(saved["torch_rng"])
+    if saved.get("cuda_rng") and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(saved["cuda_rng"])
     return saved["state"]
