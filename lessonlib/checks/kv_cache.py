@@ -25,6 +25,7 @@ def check_append(answer, rng):
     """Values of a grown cache, the first step, and the untouched old cache."""
     first = _pair(rng, 2, 3, 4, 5)
     _same_pair(answer(None, *first), first, "With no cache yet, the new rows are the cache.")
+    _compare_append(answer, first, _pair(rng, 2, 3, 4, 5))  # as many new rows: a wrong axis then shows, not crashes
     _compare_append(answer, first, _pair(rng, 2, 3, 1, 5))
 
 
@@ -103,8 +104,8 @@ def weights_sum_to_one(answer, rng):
 )
 def check_bytes(answer, rng):
     """Known and random shapes, each usual mistake recognised by its number."""
+    _compare_bytes(answer, **{**_shape(rng), "bytes_per_value": 4})  # 4, so that K alone and values for bytes differ
     _compare_bytes(answer, layers=64, heads=40, kv_heads=8, head_dim=128, tokens=50_000, batch=1, bytes_per_value=2)
-    _compare_bytes(answer, **_shape(rng))
 
 
 @property_of("l05_e3", "random shapes, to the byte")
@@ -263,10 +264,10 @@ def _same_pair(got, want, what: str) -> None:
 def _grown(want: torch.Tensor, shape) -> str | None:
     if not isinstance(shape, tuple) or len(shape) != 4:
         return None
-    if shape[2] < want.shape[2]:
-        return "rows are missing: the old rows must stay when new ones come"
     if shape[0] > want.shape[0] or shape[1] > want.shape[1] or shape[3] > want.shape[3]:
         return "it grew along the wrong axis: the token axis of (B, K, S, D) is number 2"
+    if shape[2] < want.shape[2]:
+        return "rows are missing: the old rows must stay when new ones come"
     return "there are too many rows: add the new rows once"
 
 

@@ -98,9 +98,11 @@ def run(notebook) -> None:
     }  # fmt: skip
     transport = "ipc" if os.name == "posix" else "tcp"
     with tempfile.TemporaryDirectory() as folder:
+        # The sockets stand beside the connection file, so both sides need its whole path.
+        manager = AsyncKernelManager(kernel_name="python3", transport=transport, connection_file=f"{folder}/kernel.json")
         client = NotebookClient(
             notebook,
-            km=AsyncKernelManager(kernel_name="python3", transport=transport),
+            km=manager,
             timeout=TIMEOUT,
             record_timing=False,
             store_widget_state=False,

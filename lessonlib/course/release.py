@@ -5,6 +5,7 @@ nbgrader_config.py: what `lessonlib build` writes is what `nbgrader generate_ass
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -37,7 +38,7 @@ def release(notebook) -> nbformat.NotebookNode:
     config = Config()
     config.ClearSolutions.code_stub = {"python": STUB}
     config.ClearSolutions.text_stub = TEXT_STUB
-    made = nbformat.from_dict(json.loads(nbformat.writes(notebook)))
+    made = copy.deepcopy(notebook)
     for name in STEPS:
         if not name.endswith((".SaveCells", ".KeepLearnersWork")):
             made, _ = import_item(name)(config=config).preprocess(made, {})

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from . import hub
+from .hub import ModelNotAvailable
+
 WEIGHTS = Path(__file__).parent / "weights"
-
-
-class ModelNotAvailable(ValueError):
-    """The model asked for cannot be opened; the message names it, the reason and the way out."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,11 @@ def embedded_path(name: str) -> Path:
     """The folder of an embedded model: plain `AutoModelForCausalLM.from_pretrained(path)` opens it too."""
     names = embedded_names()
     if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ModelNotAvailable(f"No embedded model is called {name!r}; there are {', '.join(names) or 'none'}.{hint}")
+        near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+        hint = (
+            f"; did you mean {near[0]!r}?" if near else "; other models are given as a folder or a hub id owner/name."
+        )
+        raise ModelNotAvailable(f"No embedded model is called {name!r}, there are {', '.join(names) or 'none'}{hint}")
     return WEIGHTS / name
 
 
@@ -52,13 +54,20 @@ def catalogue() -> list[Card]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
         cards.append(
-            Card(name, record["parameters"], size, config["max_position_embeddings"], "Apache-2.0", record["purpose"])
+            Card(
+                name,
+                record["parameters"],
+                size,
+                config["max_position_embeddings"],
+                record["licence"],
+                record["purpose"],
+            )
         )
     return cards
 
 
 def load(name_or_path_or_hub_id: str | os.PathLike, device=None, dtype=None):
-    """Open a model: an embedded name (`"mini"`), a local folder, or a hub id (`"owner/name"`) when online.
+    """Open a model: an embedded name (`"mini"`), a local folder, or a hub id (`"owner/name"`) when online or downloaded.
 
     Returns (model, tokenizer) of transformers, the model in eval mode on `device` (see `pick_device`) in `dtype`
     (float32 on a CPU, else 16 bits). ModelNotAvailable, in one sentence, when it cannot be opened. Code that a
@@ -67,19 +76,20 @@ def load(name_or_path_or_hub_id: str | os.PathLike, device=None, dtype=None):
 
     name = os.fspath(name_or_path_or_hub_id)
     device = pick_device(device)
-    dtype = dtype or default_dtype(device)
-    if name in embedded_names():
-        source, local = str(embedded_path(name)), True
-    elif Path(name).is_dir():
-        _check_folder(Path(name))
-        source, local = name, True
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
-        source, local = name, False
-    elif os.sep in name or name.startswith("."):
-        raise ModelNotAvailable(f"There is no folder {name!r}: give a folder with config.json and weights, or a name.")
-    else:
-        embedded_path(name)  # raises, with the names there are
-    return _open(source, name, device, dtype, local)
+    dtype = _dtype(dtype) or default_dtype(device)
+    if name not in embedded_names():
+        if Path(name).is_dir():
+            _check_folder(Path(name))
+            return _open(name, name, device, dtype)
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+            return _open(name, name, device, dtype, local=hub.must_be_local(name, embedded_names()))
+        if Path(name).is_file():
+            raise ModelNotAvailable(f"{name!r} is a file: give the folder that holds it beside config.json.")
+        if os.sep in name or "/" in name or name.startswith("."):
+            raise ModelNotAvailable(
+                f"There is no folder {name!r}: give a folder with config.json and weights, or a name."
+            )
+    return _open(str(embedded_path(name)), name, device, dtype)
 
 
 def encoding(name: str):
@@ -92,9 +102,22 @@ def encoding(name: str):
     return to_tiktoken(vocabulary, f"lessonlib-{name}")
 
 
+def _dtype(asked):
+    import torch
+
+    made = getattr(torch, asked, None) if isinstance(asked, str) else asked
+    if asked is not None and not (isinstance(made, torch.dtype) and made.is_floating_point):
+        raise ValueError(f"The dtype {asked!r} is no floating-point type: use float32, bfloat16 or float16.")
+    return made
+
+
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise ModelNotAvailable(f"The folder {str(folder)!r} is no model: it has no config.json; give another folder.")
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise ModelNotAvailable(
+            f"The folder {str(folder)!r} has no tokenizer.json: copy the tokenizer files there too."
+        )
     weights = [*folder.glob("*.safetensors")]
     if not weights and [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]:
         raise ModelNotAvailable(
@@ -111,39 +134,65 @@ def _check_folder(folder: Path) -> None:
             raise ModelNotAvailable(f"The folder {str(folder)!r} lacks the weights file {missing[0]}: copy it again.")
 
 
-def _open(source: str, name: str, device, dtype, local: bool):
+def _open(source: str, name: str, device, dtype, local: bool = True):
     import safetensors
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if not local and os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise ModelNotAvailable(
-            f"The model {name!r} is on the hub, and the course runs offline (HF_HUB_OFFLINE=1): set HF_HUB_OFFLINE=0 "
-            f"before you start, or use an embedded model ({', '.join(embedded_names())})."
-        )
     options = dict(local_files_only=local, trust_remote_code=False)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **options)
+        with _quiet(local):
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
     except safetensors.SafetensorError as error:
         raise ModelNotAvailable(
             f"The weights of {name!r} are damaged ({error}): copy or download them again."
         ) from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # transformers raises whatever its readers do: KeyError, AttributeError, Rust exceptions
         raise ModelNotAvailable(f"The model {name!r} could not be opened: {_reason(error)}") from error
+    if info["missing_keys"]:  # transformers would fill these with random values and go on
+        raise ModelNotAvailable(
+            f"The weights of {name!r} lack {len(info['missing_keys'])} tensors of its config.json (such as "
+            f"{min(info['missing_keys'])}): copy both files from the same model."
+        )
     return model.to(device).eval(), tokenizer
 
 
+@contextmanager
+def _quiet(local: bool):
+    """No progress bar while files of this machine are read (it is over at once, and pages keep their output stable),
+    and no report beside the sentence that an error gets."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    if local:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def _reason(error: Exception) -> str:
-    """One sentence with a way out for what transformers and the hub client raise."""
-    text = f"{error} {error.__cause__ or ''}"
-    status = getattr(getattr(error.__cause__ or error, "response", None), "status_code", None)
-    if status == 404 or "is not a valid model identifier" in text or "is not a local folder" in text:
-        return "the hub has no such model; check the spelling of owner/name."
-    if status in (401, 403) or "gated" in text:
-        return "the hub wants you to sign in and accept the model's terms first; then set HF_TOKEN."
-    if "couldn't connect" in text or "Connection" in text or "resolve" in text or status in (500, 502, 503):
-        return "the hub does not answer; try again later, or use an embedded model."
+    """Why, and a way out, for what transformers raises: the end of one sentence."""
+    text = str(error)
+    if "custom code" in text or "trust_remote_code" in text:
+        return "it needs Python code of its own, which is never run; choose a model that transformers knows."
     if "does not recognize this architecture" in text or "model type" in text or "model_type" in text:
-        return "its architecture is unknown to the installed transformers, and code from a folder is never run."
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"{first.rstrip('.')}; check its files."
+        return "its architecture is unknown to the installed transformers; choose another model or update transformers."
+    if "Unrecognized configuration class" in text:
+        return "it is no text-generating model; choose one that is (its config.json names a ...ForCausalLM)."
+    if "ignore_mismatched_sizes" in text or "size mismatch" in text:
+        return "the tensors' shapes are not those of its config.json; copy both files from the same model."
+    if "not a valid JSON file" in text:
+        return "its config.json is not valid JSON; copy the file again."
+    if "safetensors" in text and ("does not appear to have" in text or "no file named" in text):
+        return "it has no safetensors weights, and pickle files are never opened; choose another copy of the model."
+    if "tokenizer" in text or isinstance(error, KeyError):
+        return "its tokenizer files are missing or damaged; copy them again."
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return f"{first.rstrip('.;: ')}; check its files."

@@ -124,7 +124,7 @@ class KVCacheCalculator(Calculator):
         s = self.shape()
         lines = [
             f"2 (K and V) × {s['layers']:,} layers × {s['kv_heads']:,} KV heads × {s['head_dim']:,} head size × "
-            f"{self.tokens.value:,} tokens × {s['batch']:,} sequences × {s['bytes_per_value']:g} bytes = "
+            f"{_count(self.tokens.value, 'token')} × {_count(s['batch'], 'sequence')} × {s['bytes_per_value']:g} bytes = "
             f"**{self.total():,} bytes**"
         ]
         card = self._cards.get(self.card.value)
@@ -172,6 +172,10 @@ def card_sizes() -> dict[str, int]:
 
 def _card_label(row) -> str:
     return f"{row.name} ({row.vram_gb:,} GiB)"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' if n != 1 else ''}"
 
 
 def _whole(label: str, least: int, most: int, value: int) -> W.BoundedIntText:

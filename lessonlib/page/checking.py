@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import traceback
+import warnings
 from pathlib import Path
 
 from lessonlib.checks import core
@@ -23,7 +24,7 @@ def check(exercise_id: str, answer) -> None:
     complaints = io.StringIO()
     failure = None
     try:
-        with contextlib.redirect_stderr(complaints):
+        with contextlib.redirect_stderr(complaints), warnings.catch_warnings(record=True) as warned:
             found = core.run_check(exercise_id, answer)
     except NotImplementedError:
         failure = NotImplementedError(
@@ -32,8 +33,9 @@ def check(exercise_id: str, answer) -> None:
         )
     except core.CheckFailed as error:
         failure = error
-    if complaints.getvalue().strip():
-        print(f"Your code also wrote:\n{complaints.getvalue().strip()}")
+    said = [f"{w.category.__name__}: {w.message}" for w in warned] + complaints.getvalue().strip().splitlines()
+    if said:
+        print("\n".join(["Your code also wrote:", *said]))
     if failure is None:
         journal.record_check(exercise_id, passed=True)
         _passed(found)

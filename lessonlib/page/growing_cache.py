@@ -14,6 +14,10 @@ from .widgets import WIDE, Interactive
 WORDS = ("The", "cache", "keeps", "what", "it", "has", "already", "seen", ".")
 NEW, AGAIN, READ = "computed", "computed again", "read from the cache"
 FILL = {NEW: figures.COLORS[0], AGAIN: figures.COLORS[1], READ: "#e6e8ec"}
+ALT = (
+    "Two grids, one column for each step and one row for each token: without a cache every earlier row of K and V is "
+    "computed again at each step, with a cache it is read and only the newest row is computed. Counts in words below."
+)
 MARK = {NEW: "new", AGAIN: "again", READ: "read"}
 CELL_WIDTH, CELL_HEIGHT, GAP, LEFT, TOP = 46, 24, 2, 74, 48
 
@@ -79,8 +83,8 @@ class GrowingCacheFigure(Interactive):
             "all_with": memory.passes_with_cache(self.prompt, now),
         }
 
-    def alt(self, step: int | None = None) -> str:
-        """The drawing in words."""
+    def describe(self, step: int | None = None) -> str:
+        """A step in words and counts."""
         now = self.step.value if step is None else step
         c = self.counts(now)
         tokens = self.prompt + now - 1
@@ -130,15 +134,15 @@ class GrowingCacheFigure(Interactive):
         )
 
     def html(self) -> str:
-        return figures.inline_svg(self.svg(), self.alt()) + self._below(self.step.value)
+        return figures.inline_svg(self.svg(), ALT) + self._below(self.step.value)
 
     def _below(self, step: int) -> str:
-        return f'<p role="status">{theme.escape(self.alt(step))}</p>'
+        return f'<p role="status">{theme.escape(self.describe(step))}</p>'
 
     def stored_html(self) -> str:
         """The last step, as an image: the whole story for viewers without widgets."""
-        return figures.svg_html(self.svg(self.steps), self.alt(self.steps)) + self._below(self.steps)
+        return figures.svg_html(self.svg(self.steps), ALT) + self._below(self.steps)
 
     def text(self) -> str:
-        lines = [self.title, *(self.alt(step) for step in range(1, self.steps + 1))]
+        lines = [self.title, *(self.describe(step) for step in range(1, self.steps + 1))]
         return "\n".join(lines)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import tempfile
+import threading
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from . import theme
 
 KINDS = ("guesses", "checks", "quizzes")
 _memory: dict = {kind: {} for kind in KINDS}
+_one_at_a_time = threading.Lock()
 
 
 def location() -> Path | None:
@@ -58,7 +60,7 @@ def write(kind: str, key: str, entry: dict) -> None:
     path = location()
     if path is None:
         return
-    with contextlib.suppress(OSError):
+    with _one_at_a_time, contextlib.suppress(OSError, TypeError, ValueError):
         data = read()
         data[kind][key] = entry
         path.parent.mkdir(parents=True, exist_ok=True)

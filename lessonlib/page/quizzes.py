@@ -94,8 +94,8 @@ def stored_text(questions: tuple[Question, ...]) -> str:
 
 def options_html(question: Question) -> str:
     """The options as a lettered list."""
-    items = "".join(f"<li>{theme.rich(option.text)}</li>" for option in question.options)
-    return f'<ol type="A">{items}</ol>'
+    lines = (f"<b>{letter(i)}.</b> {theme.rich(option.text)}" for i, option in enumerate(question.options))
+    return f'<div style="padding-left: 24px">{"<br>".join(lines)}</div>'
 
 
 def letter(index: int) -> str:

@@ -56,9 +56,14 @@ def table_html(rows, header=(), caption: str | None = None, row_headers: bool = 
     parts = ['<table style="border-collapse: collapse; margin: 6px 0; width: auto">']
     if caption:
         parts.append(f'<caption style="text-align: left; padding: 4px 0"><b>{rich(caption)}</b></caption>')
+    rows = [list(row) for row in rows]
     if header:
-        cells = "".join(f'<th scope="col" style="{CELL}; text-align: left">{rich(h)}</th>' for h in header)
-        parts.append(f"<thead><tr>{cells}</tr></thead>")
+        sides = ["right" if rows and all(_is_number(row[i]) for row in rows) else "left" for i in range(len(header))]
+        cells = (
+            f'<th scope="col" style="{CELL}; text-align: {s}">{rich(h)}</th>'
+            for h, s in zip(header, sides, strict=True)
+        )
+        parts.append(f"<thead><tr>{''.join(cells)}</tr></thead>")
     parts.append("<tbody>")
     for row in rows:
         cells = []

@@ -82,8 +82,8 @@ def to_tiktoken(vocabulary: dict[str, int], name: str):
     )
 
 
-def to_transformers(tokenizer):
-    """The tokenizer as transformers' PreTrainedTokenizerFast, with the chat template."""
+def to_transformers(tokenizer, context: int):
+    """The tokenizer as transformers' PreTrainedTokenizerFast, with the chat template and the longest input."""
     from transformers import PreTrainedTokenizerFast
 
     fast = PreTrainedTokenizerFast(
@@ -93,6 +93,7 @@ def to_transformers(tokenizer):
         pad_token="<|pad|>",
         additional_special_tokens=["<|user|>", "<|assistant|>", "<|system|>", "<|end|>"],
         clean_up_tokenization_spaces=False,
+        model_max_length=context,
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast

@@ -30,7 +30,9 @@ def export(run: Run, folder: Path) -> dict:
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
-    to_transformers(tokenizer).save_pretrained(partial)
+    to_transformers(tokenizer, shape.context).save_pretrained(partial)
+    for path in partial.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner only, and an installed course is read by all
     device = describe_device(run.device)
     record = {
         "name": shape.name,

@@ -1,0 +1,86 @@
+"""The tokenizer: the same ids from `tokenizers` and tiktoken, nothing lost, specials in place."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lessonlib.models import embedded_names, embedded_path, encoding
+from lessonlib.models.training.bpe import bpe_from_texts, byte_table, to_tiktoken
+from lessonlib.models.training.presets import SPECIALS
+
+TRICKY = [
+    "", " ", "\n", "  \n\t x", "don't we'll I'VE 'S", "12345 3.14 ½ ٣٤", "a\u00a0b\u2003c\u200bd", "naïve café e\u0301",
+    "日本語 текст עברית", "👩‍👩‍👧 🇫🇷", "def f(x):\n    return x ** 2\n", "\x00\x07\x7f", "a" * 300, " ...!?", "\r\n\r\n end ",
+]  # fmt: skip
+PIECES = st.one_of(
+    st.text(),
+    st.text(alphabet=st.sampled_from(" \t\n\r\u00a0\u2003\u3000'sdmtlvreSD")),
+    st.text(alphabet=st.sampled_from("0123456789.,:;-_+*/=()[]{}<>|")),
+    st.sampled_from(["hello", " the", " boat", "isn't", "我", "é", "  ", "\n\n", "<", "|", "endoftext"]),
+)
+TEXTS = st.lists(PIECES, max_size=6).map("".join)
+
+
+@pytest.fixture(scope="module", params=embedded_names())
+def both(request):
+    """(transformers tokenizer, tiktoken encoding) of a shipped model."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(embedded_path(request.param)), encoding(request.param)
+
+
+@given(TEXTS)
+@settings(deadline=None, max_examples=400)
+def test_same_ids_and_round_trip(both, text):
+    hugging, tik = both
+    ids = hugging.encode(text, add_special_tokens=False)
+    assert ids == tik.encode_ordinary(text)
+    assert hugging.decode(ids) == text == tik.decode(ids)
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_tricky_texts(both, text):
+    hugging, tik = both
+    ids = hugging.encode(text, add_special_tokens=False)
+    assert ids == tik.encode_ordinary(text)
+    assert tik.decode(ids) == text
+
+
+def test_specials_and_bytes_have_fixed_ids(both):
+    hugging, tik = both
+    assert [hugging.convert_tokens_to_ids(text) for text in SPECIALS] == list(range(len(SPECIALS)))
+    assert tik.encode("a<|endoftext|>b", allowed_special="all") == hugging.encode("a<|endoftext|>b")
+    assert sorted(tik.decode_single_token_bytes(i)[0] for i in range(6, 262)) == list(range(256))
+    assert tik.n_vocab == len(hugging) == 4096
+
+
+def test_chat_is_written_as_in_the_corpus(both):
+    text = both[0].apply_chat_template(
+        [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Bye."}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert text == "User: Hi.\nAssistant: Hello!\nUser: Bye.\nAssistant:"
+
+
+@pytest.mark.parametrize("name", embedded_names())
+def test_digits_stand_alone(name):
+    vocabulary = json.loads((embedded_path(name) / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    assert not [text for text in vocabulary if sum(c in "0123456789" for c in text) > 1]
+
+
+def test_byte_table_is_a_bijection():
+    table = byte_table()
+    assert sorted(table.values()) == list(range(256)) and len(table) == 256
+    assert table["A"] == 65 and table["Ġ"] == 32 and table["Ċ"] == 10
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=8), TEXTS)
+@settings(deadline=None, max_examples=25)
+def test_agreement_holds_for_any_training_text(texts, probe):
+    tokenizer = bpe_from_texts(texts * 2, vocab_size=300)
+    tik = to_tiktoken(tokenizer.get_vocab(), "any")
+    for text in (probe, texts[0]):
+        assert tokenizer.encode(text, add_special_tokens=False).ids == tik.encode_ordinary(text)
