@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
 
 from ..paths import course_root
+from .execute import execute as execute_notebook
 from .release import content_hash, keep_learners_copy, release
 from .source import atomic_write, read_source, sources
 
-TIMEOUT = 300  # seconds a cell
 # Live widgets have random ids and no state in a file: the text/html twin that each carries is what is stored.
 LIVE_ONLY = ("application/vnd.jupyter.widget-view+json",)
 
@@ -68,7 +66,8 @@ def build(path: Path, root: Path, execute: bool = False) -> list[str]:
         notebook = before
         said.append("unchanged: the stored outputs are kept")
     else:
-        run(notebook)
+        execute_notebook(notebook)
+        clean(notebook)
         said.append("executed")
     _write(solution, notebook)
     edition = release(notebook)
@@ -84,38 +83,6 @@ def build(path: Path, root: Path, execute: bool = False) -> list[str]:
 def built_paths(path: Path, root: Path) -> tuple[Path, Path]:
     """Where the solution notebook and the learner edition of a source stand."""
     return path.with_suffix(".ipynb"), root / "notebooks" / path.parent.name / f"{path.stem}.ipynb"
-
-
-def run(notebook) -> None:
-    """Execute the notebook in place, in a fresh kernel, in an empty folder, on the CPU, offline."""
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError
-
-    environment = {
-        **os.environ, "LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1",
-        "PYTHONHASHSEED": "0", "LESSONLIB_PROGRESS": "off",
-    }  # fmt: skip
-    transport = "ipc" if os.name == "posix" else "tcp"
-    with tempfile.TemporaryDirectory() as folder:
-        # The sockets stand beside the connection file, so both sides need its whole path.
-        manager = AsyncKernelManager(kernel_name="python3", transport=transport, connection_file=f"{folder}/kernel.json")
-        client = NotebookClient(
-            notebook,
-            km=manager,
-            timeout=TIMEOUT,
-            record_timing=False,
-            store_widget_state=False,
-            coalesce_streams=True,
-            resources={"metadata": {"path": folder}},
-        )
-        try:
-            client.execute(env=environment, cwd=folder)
-        except CellTimeoutError:
-            raise RuntimeError(f"a cell ran longer than {TIMEOUT} s: {_running(notebook)}") from None
-        except CellExecutionError as error:
-            raise RuntimeError(f"a cell failed: {_running(notebook)}\n{error.ename}: {error.evalue}") from None
-    clean(notebook)
 
 
 def clean(notebook) -> None:
@@ -152,14 +119,6 @@ def _same_source(built, notebook) -> bool:
     ours = [[c.cell_type, c.id, c.source, c.metadata] for c in notebook.cells]
     theirs = [[c.cell_type, c.id, c.source, c.metadata] for c in built.cells]
     return built.metadata.get("lessonlib") == notebook.metadata.lessonlib and ours == theirs
-
-
-def _running(notebook) -> str:
-    """The first lines of the cell that was running."""
-    failed = [c for c in notebook.cells if any(o.output_type == "error" for o in c.get("outputs", []))]
-    started = [c for c in notebook.cells if c.get("execution_count")]
-    cell = (failed or started or notebook.cells)[-1]
-    return f"{cell.id}: {' / '.join(cell.source.splitlines()[:3])}"
 
 
 def _read(path: Path):

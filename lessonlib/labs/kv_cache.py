@@ -7,9 +7,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
+from statistics import median
 
 import torch
 from torch.nn import functional
+
+from ..models import shapes
 
 Cache = list[tuple[torch.Tensor, torch.Tensor]]  # one (keys, values) a layer, each (B, K, S, D)
 
@@ -35,17 +39,21 @@ def growth(prompt: int, new: int, cached: bool) -> list[Step]:
     return steps
 
 
-def attend(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def attend(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, window: int = 0) -> torch.Tensor:
     """Causal grouped-query attention of the newest L positions over all S positions.
 
     q (B, H, L, D); keys, values (B, K, S, D) -> (B, H, L, D). Query head h reads key-value head h // (H / K); query l
-    stands at position S - L + l and sees the keys up to there. Vaswani et al. 2017; Ainslie et al. 2023 (GQA)."""
+    stands at position S - L + l and sees the keys up to there, or only the last `window` of them (itself included).
+    Vaswani et al. 2017; Ainslie et al. 2023 (GQA); Beltagy et al. 2020 (windows)."""
     group = q.shape[1] // keys.shape[1]
     keys = keys.repeat_interleave(group, dim=1)  # (B, H, S, D)
     values = values.repeat_interleave(group, dim=1)  # (B, H, S, D)
     scores = q @ keys.mT / math.sqrt(q.shape[-1])  # (B, H, L, S)
     length, total = scores.shape[-2:]
-    unseen = torch.ones(length, total, dtype=torch.bool, device=q.device).triu(total - length + 1)
+    every = torch.ones(length, total, dtype=torch.bool, device=q.device)
+    unseen = every.triu(total - length + 1)
+    if window:
+        unseen |= every.tril(total - length - window)
     return scores.masked_fill(unseen, float("-inf")).softmax(-1) @ values
 
 
@@ -57,26 +65,51 @@ def append(cache: tuple | None, keys: torch.Tensor, values: torch.Tensor) -> tup
 
 
 @torch.no_grad()
-def forward(model, ids: torch.Tensor, cache: Cache | None = None, first_position: int | None = None, window: int = 0):
+def forward(
+    model, ids: torch.Tensor, cache: Cache | None = None, first_position: int | None = None, window: int = 0,
+    attend=attend, append=append,
+):  # fmt: skip
     """A Llama model's forward pass by hand: (logits (B, L, vocabulary), the cache after it).
 
-    ids (B, L) are the tokens that `cache` does not hold yet. `first_position` (default: the length of the cache) is
-    only there to be set wrong; `window` keeps that many newest rows for the *next* step (0: all)."""
+    ids (B, L) are the tokens that `cache` does not hold yet; they stand at `first_position` (default: the rows in the
+    cache) and after. With a `window` each token sees only that many, itself included, and the cache keeps only the
+    window - 1 rows that the next token will need: it no longer says how long the text is, so `first_position` must.
+    `attend` and `append` may be someone else's."""
     start = cache[0][0].shape[2] if cache else 0
+    if window and cache and first_position is None:
+        raise ValueError(f"A cache with a window of {window} does not know how long the text is: give first_position.")
     start = start if first_position is None else first_position
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)
-    x = model.model.embed_tokens(ids)
+    mix = partial(attend, window=window) if window else attend
+    x = model.model.embed_tokens(ids)  # (B, L, hidden)
     grown: Cache = []
     for number, layer in enumerate(model.model.layers):
         normed = layer.input_layernorm(x)
-        q, k, v = (_heads(p(normed), layer.self_attn.head_dim) for p in _projections(layer))
+        q, k, v = (_heads(p(normed), layer.self_attn.head_dim) for p in _projections(layer))  # (B, H or K, L, D)
         q, k = (rotate(t, positions, model.model.rotary_emb.inv_freq) for t in (q, k))
-        keys, values = append(cache[number] if cache else None, k, v)
-        grown.append((keys[:, :, -window:], values[:, :, -window:]) if window else (keys, values))
-        mixed = attend(q, keys, values)  # (B, H, L, D)
+        keys, values = append(cache[number] if cache else None, k, v)  # (B, K, S, D)
+        grown.append(last_rows(keys, values, window - 1) if window else (keys, values))
+        mixed = mix(q, keys, values)  # (B, H, L, D)
         x = x + layer.self_attn.o_proj(mixed.transpose(1, 2).flatten(2))
         x = x + layer.mlp(layer.post_attention_layernorm(x))
     return model.lm_head(model.model.norm(x)), grown
+
+
+def last_rows(keys: torch.Tensor, values: torch.Tensor, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Copies of the newest `rows` rows of one layer's cache: a view would keep the dropped rows in memory."""
+    first = max(0, keys.shape[2] - rows)
+    return keys[:, :, first:].clone(), values[:, :, first:].clone()
+
+
+def write(model, ids: torch.Tensor, new: int, cache: Cache | None = None, first_position: int | None = None):
+    """Greedy continuation by hand: the `new` token ids (B, new) that follow ids on top of `cache`."""
+    made, fresh = [], ids
+    for _ in range(new):
+        logits, cache = forward(model, fresh, cache, first_position)
+        first_position = None if first_position is None else first_position + fresh.shape[1]
+        fresh = logits[:, -1:].argmax(-1)
+        made.append(fresh)
+    return torch.cat(made, dim=1)
 
 
 def rotate(x: torch.Tensor, positions: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
@@ -96,6 +129,20 @@ def cache_bytes(cache: Cache) -> int:
 def from_transformers(cache) -> Cache:
     """The tensors of a transformers DynamicCache, as one (keys, values) a layer."""
     return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+@torch.no_grad()
+def cache_of_shape(architecture, tokens: int, kv_heads: int | None = None, thin: bool = True) -> Cache:
+    """The cache that transformers builds for one sequence of `tokens` tokens through a real architecture on the meta
+    device: every tensor has its true shape and dtype (bfloat16), and no memory is used.
+
+    `architecture` is a record of the fact base; `kv_heads` asks what if it had another number of them. `thin` shrinks
+    what does not shape the cache."""
+    fields = {name: architecture.get(name) for name in (*shapes.NEEDED, "name", "tied_embeddings")}
+    fields["kv_heads"] = kv_heads or fields["kv_heads"]
+    model = shapes.build(fields, thin=thin)
+    ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
+    return from_transformers(model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values)
 
 
 @dataclass(frozen=True)
@@ -129,33 +176,95 @@ def timed_generation(model, ids: torch.Tensor, new: int, cached: bool) -> Timing
     return Timing(prefill, time.perf_counter() - started - prefill, made)
 
 
-def quantize(x: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symmetric rounding of each row of D values to `bits` bits: (whole numbers (B, K, S, D) int8, scales (B, K, S, 1)).
+@dataclass(frozen=True)
+class Speed:
+    """Medians at one prompt length: seconds of the prefill, and seconds a further token with and without a cache."""
 
-    A row's scale is its largest magnitude / (2**(bits - 1) - 1). 4-bit numbers are kept one a byte here: count them
-    as half a byte in memory sums, which is how a real kernel packs them."""
-    if bits not in (4, 8):
-        raise ValueError(f"bits is {bits}, but this lab rounds to 4 or 8 bits.")
-    top = 2 ** (bits - 1) - 1
-    scales = x.abs().amax(-1, keepdim=True).clamp(min=1e-12) / top
-    return (x / scales).round().clamp(-top, top).to(torch.int8), scales
+    tokens: int
+    prefill: float
+    cached: float
+    uncached: float
+
+
+def speed(model, lengths, new: int = 5, rounds: int = 3) -> list[Speed]:
+    """Greedy generation of `new` tokens after prompts of `lengths` tokens, with and without a cache.
+
+    One warm-up first; the order of the two alternates from round to round, and medians are kept. Values do not matter
+    for speed, so the prompts are made-up ids. Both ways must give the same tokens: RuntimeError otherwise."""
+    timed_generation(model, _made_up(model, lengths[0]), 2, cached=True)
+    results = []
+    for tokens in lengths:
+        ids, runs = _made_up(model, tokens), {True: [], False: []}
+        for number in range(rounds):
+            for cached in (True, False) if number % 2 == 0 else (False, True):
+                runs[cached].append(timed_generation(model, ids, new, cached))
+        if len({tuple(run.ids) for run in runs[True] + runs[False]}) > 1:
+            raise RuntimeError(f"With and without a cache the model wrote different tokens after {tokens}.")
+        a_token = {c: median(run.decode / (new - 1) for run in runs[c]) for c in runs}
+        results.append(Speed(tokens, median(run.prefill for run in runs[True]), a_token[True], a_token[False]))
+    return results
+
+
+def quantize(x: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Symmetric rounding of each row of D values to whole numbers of 8 or 4 bits, with one 16-bit scale a row.
+
+    x (B, K, S, D) -> numbers and scales (B, K, S, 1). 8 bits: int8 (B, K, S, D). 4 bits: uint8 (B, K, S, D / 2), two
+    numbers a byte. The largest magnitude of a row becomes 127 or 7."""
+    top = _top(bits)
+    scales = (x.abs().amax(-1, keepdim=True) / top).clamp(min=1e-4).half()
+    numbers = (x / scales.float()).round().clamp(-top, top).to(torch.int8)
+    if bits == 8:
+        return numbers, scales
+    low, high = (numbers + 8).to(torch.uint8).chunk(2, dim=-1)
+    return low | (high << 4), scales
 
 
 def dequantize(numbers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """The values that `quantize` stands for."""
-    return numbers.to(scales.dtype) * scales
+    """The float32 values that `quantize` stands for: each within half a scale of the value that went in."""
+    if numbers.dtype == torch.uint8:
+        numbers = torch.cat([numbers & 15, numbers >> 4], dim=-1).to(torch.int8) - 8
+    return numbers.float() * scales.float()
 
 
-def rounded(cache: Cache, bits: int) -> Cache:
-    """The cache after a trip through `bits` bits."""
-    return [tuple(dequantize(*quantize(t, bits)) for t in pair) for pair in cache]
+def stored(cache: Cache, bits: int) -> tuple[Cache, int]:
+    """The cache after it was stored at `bits` (16, 8 or 4) a value, and the bytes of the tensors that stored it."""
+    if bits == 16:
+        small = [tuple(t.half() for t in pair) for pair in cache]
+        return [tuple(t.float() for t in pair) for pair in small], cache_bytes(small)
+    small = [tuple(quantize(t, bits) for t in pair) for pair in cache]
+    back = [tuple(dequantize(*parts) for parts in pair) for pair in small]
+    return back, sum(t.numel() * t.element_size() for pair in small for parts in pair for t in parts)
 
 
-def quantized_bytes(cache: Cache, bits: int, scale_bytes: int = 2) -> int:
-    """Bytes of the cache at `bits` a value with one scale of `scale_bytes` for each row of D values."""
-    values = sum(t.numel() for pair in cache for t in pair)
-    rows = sum(t.numel() // t.shape[-1] for pair in cache for t in pair)
-    return values * bits // 8 + rows * scale_bytes
+def transformers_cache(config, kind: str):
+    """A transformers cache of `kind`: "dynamic", "fp8" (8-bit floating point) or "quanto" (4 bits).
+
+    None where this installation cannot make it: "quanto" needs the package optimum-quanto, "fp8" a transformers that
+    has it."""
+    from transformers import DynamicCache, QuantizedCache
+
+    options = dict(nbits=4, q_group_size=32, residual_length=1) if kind == "quanto" else {}
+    try:
+        return DynamicCache(config=config) if kind == "dynamic" else QuantizedCache(kind, config=config, **options)
+    except (ImportError, ValueError, TypeError):
+        return None
+
+
+def kl_divergence(logits: torch.Tensor, reference: torch.Tensor) -> float:
+    """How far next-token distributions lie from the reference ones: mean KL(reference || ours) in bits, 0 for equal."""
+    ours, wanted = functional.log_softmax(logits.float(), -1), functional.log_softmax(reference.float(), -1)
+    return (wanted.exp() * (wanted - ours)).sum(-1).mean().item() / math.log(2)
+
+
+def _top(bits: int) -> int:
+    if bits not in (4, 8):
+        raise ValueError(f"bits is {bits}, but this lab rounds to 4 or 8 bits.")
+    return 2 ** (bits - 1) - 1
+
+
+def _made_up(model, tokens: int) -> torch.Tensor:
+    ids = torch.arange(tokens, device=model.device) * 7919 % model.config.vocab_size
+    return ids[None]
 
 
 def _projections(layer):
@@ -170,9 +279,3 @@ def _heads(x: torch.Tensor, head_dim: int) -> torch.Tensor:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def kl_divergence(logits: torch.Tensor, reference: torch.Tensor) -> float:
-    """How far next-token distributions lie from the reference ones: mean KL(reference || ours) in bits."""
-    ours, wanted = functional.log_softmax(logits, -1), functional.log_softmax(reference, -1)
-    return (wanted.exp() * (wanted - ours)).sum(-1).mean().item() / math.log(2)

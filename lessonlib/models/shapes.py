@@ -14,7 +14,6 @@ PLAIN = (
     "mqa",
 )  # attention over all earlier tokens, one K and V a layer; the others need their own classes
 NEEDED = ("layers", "attention_heads", "kv_heads", "head_dim", "hidden_size", "intermediate_size", "vocab_size")
-THIN = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 256}
 
 
 def config(architecture, layers: int | None = None, thin: bool = False):
@@ -31,7 +30,9 @@ def config(architecture, layers: int | None = None, thin: bool = False):
         raise ValueError(f"{name} uses {kind} attention: shapes builds only {', '.join(PLAIN)}; choose such a model.")
     if missing:
         raise ValueError(f"{name} lacks {', '.join(missing)}: an architecture needs {', '.join(NEEDED)}.")
-    values = {field: get(field) for field in NEEDED} | (THIN if thin else {})
+    values = {field: get(field) for field in NEEDED}
+    if thin:  # a Llama wants the hidden size to be a multiple of the heads
+        values |= {"hidden_size": 2 * values["attention_heads"], "intermediate_size": 64, "vocab_size": 256}
     if layers is not None and not 1 <= layers <= values["layers"]:
         raise ValueError(f"layers is {layers}, but {name} has {values['layers']}: ask for 1 to {values['layers']}.")
     common = dict(

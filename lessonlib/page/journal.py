@@ -77,7 +77,7 @@ def write(kind: str, key: str, entry: dict) -> None:
 
 def entry(kind: str, key: str) -> dict:
     """What is kept under `kind` and `key`; empty when nothing is."""
-    found = read()[kind].get(key) or _memory[kind].get(key)
+    found = _memory[kind].get(key) or read()[kind].get(key)  # what this kernel did is the newest
     return found if isinstance(found, dict) else {}
 
 

@@ -43,7 +43,9 @@ def test_missing_files_are_named(tmp_path):
     assert "stories.txt.xz is missing" in refused(lambda: Corpus(folder).documents("valid", "stories"))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"train": [], "valid": 3}', '{"train": [{"name": "x"}], "valid": []}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"train": [], "valid": 3}', '{"train": [{"name": "x"}], "valid": []}']
+)
 def test_a_broken_manifest_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     assert "manifest" in refused(lambda: Corpus(tmp_path))

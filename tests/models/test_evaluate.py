@@ -34,8 +34,8 @@ def tokenizer():
 def test_a_uniform_model_needs_log2_of_the_vocabulary_for_each_token(tokenizer, documents, context):
     tokens = sum(len(e.ids) for e in tokenizer.encode_batch(documents))
     size = sum(len(text.encode()) for text in documents)
-    assert score(Uniform(64), tokenizer, documents, context)[1] == size
-    assert bits_per_byte(Uniform(64), tokenizer, documents, context) == pytest.approx(6 * tokens / size)
+    assert score(Uniform(512), tokenizer, documents, context)[1] == size
+    assert bits_per_byte(Uniform(512), tokenizer, documents, context) == pytest.approx(9 * tokens / size)
 
 
 def test_a_trained_model_scores_alike_for_any_batch(finished):

@@ -18,7 +18,7 @@ PIECES = st.one_of(
     st.text(),
     st.text(alphabet=st.sampled_from(" \t\n\r\u00a0\u2003\u3000'sdmtlvreSD")),
     st.text(alphabet=st.sampled_from("0123456789.,:;-_+*/=()[]{}<>|")),
-    st.sampled_from(["hello", " the", " boat", "isn't", "我", "é", "  ", "\n\n", "<", "|", "endoftext"]),
+    st.sampled_from(["hello", " the", " boat", "isn't", "我", "é", "  ", "\n\n", "<", "|", "endoftext", *SPECIALS]),
 )
 TEXTS = st.lists(PIECES, max_size=6).map("".join)
 
@@ -36,7 +36,7 @@ def both(request):
 def test_same_ids_and_round_trip(both, text):
     hugging, tik = both
     ids = hugging.encode(text, add_special_tokens=False)
-    assert ids == tik.encode_ordinary(text)
+    assert ids == tik.encode(text, allowed_special="all")
     assert hugging.decode(ids) == text == tik.decode(ids)
 
 
@@ -58,7 +58,11 @@ def test_specials_and_bytes_have_fixed_ids(both):
 
 def test_chat_is_written_as_in_the_corpus(both):
     text = both[0].apply_chat_template(
-        [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Bye."}],
+        [
+            {"role": "user", "content": "Hi."},
+            {"role": "assistant", "content": "Hello!"},
+            {"role": "user", "content": "Bye."},
+        ],
         tokenize=False,
         add_generation_prompt=True,
     )
@@ -83,4 +87,4 @@ def test_agreement_holds_for_any_training_text(texts, probe):
     tokenizer = bpe_from_texts(texts * 2, vocab_size=300)
     tik = to_tiktoken(tokenizer.get_vocab(), "any")
     for text in (probe, texts[0]):
-        assert tokenizer.encode(text, add_special_tokens=False).ids == tik.encode_ordinary(text)
+        assert tokenizer.encode(text, add_special_tokens=False).ids == tik.encode(text, allowed_special="all")

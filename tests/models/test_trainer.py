@@ -117,9 +117,7 @@ def test_a_mixture_of_experts_trains_and_exports(corpus, tmp_path):
 def test_a_tokenizer_can_be_taken_over(finished, corpus, tmp_path):
     run = finished[0]
     given = run.out / "tokenizer.json"
-    _, tokenizer, _ = train(
-        Run(tiny_preset(tokens=96), corpus, tmp_path, bf16=False, tokenizer=given), report=quiet
-    )
+    _, tokenizer, _ = train(Run(tiny_preset(tokens=96), corpus, tmp_path, bf16=False, tokenizer=given), report=quiet)
     assert tokenizer.to_str() == finished[2].to_str()
     with pytest.raises(ValueError, match="no tokenizer file"):
         trainer.get_tokenizer(Run(tiny_preset(), corpus, tmp_path / "x", tokenizer=tmp_path / "nothing.json"))
