@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from ..calc import memory
+from ..facts import catalog
 from ..labs import kv_cache as lab
 from .core import CheckFailed, check_for, expect, property_of
 
 TOLERANCE = 1e-5  # float32, head sizes up to 64: rounding differs with the order of the sums, by less than this
+MODEL_TOLERANCE = 1e-3  # the same through all layers of a model whose logits lie between about -20 and 20
 
 
 @check_for(
@@ -61,10 +65,12 @@ def grows_any_shape(answer, rng):
     ],
 )
 def check_attend(answer, rng):
-    """One decode step and a short prefill, with grouped heads; the mistake is recognised by the values it makes."""
+    """One decode step and a short prefill, with grouped heads; the mistake is recognised by the values it makes. Then
+    the answer is every layer's attention in the embedded model."""
     for length, total in ((1, 7), (4, 7), (5, 5)):
         q, keys, values = _qkv(rng, 2, 6, 2, length, total, 8)
         _compare_attention(answer, q, keys, values)
+    _compare_in_model(answer, rng, batch=1, pieces=(5, 1, 1))
 
 
 @property_of("l05_e2", "any grouping of heads: MHA, GQA and MQA")
@@ -84,6 +90,12 @@ def pieces_agree(answer, rng):
         _close(one[:, :, 0], whole[:, :, i], f"Position {i} differs between prefill and decode.")
 
 
+@property_of("l05_e2", "in the embedded model, other texts and two sequences at once give the model's own logits")
+def works_in_the_model(answer, rng):
+    """Prefill, a chunk, and single steps, over random tokens."""
+    _compare_in_model(answer, rng, batch=2, pieces=(rng.randint(3, 9), 4, 1, 1))
+
+
 @property_of("l05_e2", "outputs are averages: equal values in, the same values out")
 def weights_sum_to_one(answer, rng):
     """With all values equal to c, every output is c."""
@@ -99,41 +111,54 @@ def weights_sum_to_one(answer, rng):
     hints=[
         "Count values first: in one layer, the cache is two tensors of shape (B, K, S, D).",
         "Values = 2 x layers x K x D x S x B. Then multiply by the bytes of one value.",
-        "It is the number of key-value heads that counts, not that of query heads, and the answer is in plain bytes.",
+        "`shape` has two numbers of heads. Queries are used once and dropped; only what later tokens read is kept.",
     ],
 )
 def check_bytes(answer, rng):
-    """Known and random shapes, each usual mistake recognised by its number."""
-    _compare_bytes(answer, **{**_shape(rng), "bytes_per_value": 4})  # 4, so that K alone and values for bytes differ
-    _compare_bytes(answer, layers=64, heads=40, kv_heads=8, head_dim=128, tokens=50_000, batch=1, bytes_per_value=2)
+    """Random and known shapes, each usual mistake recognised by its number."""
+    _compare_bytes(answer, _shape(rng), rng.randint(100, 90_000), rng.randint(3, 9), 4)  # 4: no two mistakes coincide
+    _compare_bytes(answer, _known("qwen2.5-coder-32b"), 50_000, 1, 2)
 
 
 @property_of("l05_e3", "random shapes, to the byte")
 def bytes_any_shape(answer, rng):
     """Ten random shapes."""
     for _ in range(10):
-        _compare_bytes(answer, **_shape(rng))
+        _compare_bytes(answer, _shape(rng), rng.randint(1, 90_000), rng.randint(1, 9), rng.choice([1, 2, 4]))
 
 
-@property_of("l05_e3", "twice the tokens, or twice the sequences, need twice the bytes")
+@property_of("l05_e3", "the tensors of a real cache, to the byte")
+def bytes_of_tensors(answer, rng):
+    """A cache of the embedded model, counted tensor by tensor."""
+    batch, tokens = rng.randint(1, 3), rng.randint(2, 40)
+    _, kept = lab.forward(_model(), _ids(rng, batch, tokens))
+    c = _model().config
+    shape = dict(
+        layers=c.num_hidden_layers, heads=c.num_attention_heads, kv_heads=c.num_key_value_heads, head_dim=c.head_dim
+    )
+    got = answer(shape, tokens, batch, kept[0][0].element_size())
+    expect(got, lab.cache_bytes(kept), "The formula and the tensors of a real cache disagree.")
+
+
+@property_of("l05_e3", "twice the tokens, or twice the sequences, need twice the bytes; query heads change nothing")
 def bytes_linear(answer, rng):
-    """Linearity in tokens and batch."""
-    s = _shape(rng)
-    once = _ask_bytes(answer, s)
-    for name in ("tokens", "batch"):
-        twice = _ask_bytes(answer, {**s, name: 2 * s[name]})
-        expect(twice, 2 * once, f"Doubling {name} must double the bytes.")
+    """Linearity in tokens and batch, invariance under query heads."""
+    shape, tokens, batch = _shape(rng), rng.randint(100, 9000), rng.randint(2, 9)
+    once = answer(shape, tokens, batch, 2)
+    if not once > 0:
+        raise CheckFailed("A cache takes more than no bytes.", expected="above 0", got=once)
+    expect(answer(shape, 2 * tokens, batch, 2), 2 * once, "Doubling the tokens must double the bytes.")
+    expect(answer(shape, tokens, 2 * batch, 2), 2 * once, "Doubling the sequences must double the bytes.")
+    more = {**shape, "heads": 2 * shape["heads"]}
+    expect(answer(more, tokens, batch, 2), once, "More query heads must not change the bytes.")
 
 
 @property_of("l05_e3", "four bits take a quarter of sixteen")
 def bytes_of_small_values(answer, rng):
     """Half a byte a value works."""
-    s = {**_shape(rng), "bytes_per_value": 2}
-    expect(
-        _ask_bytes(answer, {**s, "bytes_per_value": 0.5}) * 4,
-        _ask_bytes(answer, s),
-        "A 4-bit cache takes half a byte a value, a quarter of 16 bits.",
-    )
+    shape, tokens = _shape(rng), rng.randint(100, 9000)
+    want = memory.kv_cache_bytes(**_kept(shape), tokens=tokens, batch=3, bytes_per_value=0.5)
+    expect(answer(shape, tokens, 3, 0.5), want, "A 4-bit cache takes half a byte a value.")
 
 
 @check_for(
@@ -147,34 +172,36 @@ def bytes_of_small_values(answer, rng):
     ],
 )
 def check_context(answer, rng):
-    """A 32B model on two cards, and a random case."""
-    for card in (24, 32):
-        _compare_context(answer, _load(card=card, weights=19_327_147_876, batch=1))
-    _compare_context(answer, _load(card=80, weights=39_765_834_000, batch=4))
+    """A 4-bit 32B model on three cards, alone and with company, and one that does not fit."""
+    for card, batch in ((24, 1), (32, 2), (80, 4)):
+        _compare_context(answer, _load(card, _awq("qwen2.5-coder-32b"), batch))
+    _compare_context(answer, _load(16, _awq("qwen2.5-coder-32b"), 1))
 
 
 @property_of("l05_e4", "random cards and models")
 def context_any(answer, rng):
     """Ten random cases."""
     for _ in range(10):
-        shape = dict(layers=rng.randint(8, 96), kv_heads=rng.choice([1, 2, 4, 8]), head_dim=rng.choice([64, 128]))
         case = _load(rng.choice([16, 24, 48, 80, 141]), rng.randrange(1, 14) * 10**9, rng.randint(1, 8))
-        _compare_context(answer, {**case, **shape})
+        _compare_context(answer, {**case, "shape": _shape(rng), "bytes_per_value": rng.choice([0.5, 1, 2])})
 
 
 @property_of("l05_e4", "the answer fits, and one more token does not")
 def context_is_tight(answer, rng):
     """The defining property, checked with the cache formula."""
-    case = _load(card=rng.choice([24, 48]), weights=rng.randrange(4, 18) * 10**9, batch=rng.randint(1, 4))
+    case = _load(rng.choice([24, 48]), rng.randrange(4, 18) * 10**9, rng.randint(1, 4))
     tokens = _ask_context(answer, case)
+    if isinstance(tokens, float) and tokens.is_integer():
+        tokens = int(tokens)
+    if type(tokens) is not int or tokens < 0:
+        raise CheckFailed("The longest context is a whole number, 0 or more.", expected="a whole number", got=tokens)
     room = memory.card_bytes(case["card_gib"]) - case["weights_bytes"] - case["overhead_bytes"]
-    shape = {k: case[k] for k in ("layers", "kv_heads", "head_dim", "batch", "bytes_per_value")}
-    needs = memory.kv_cache_bytes(tokens=max(tokens, 0), **shape)
-    more = memory.kv_cache_bytes(tokens=max(tokens, 0) + 1, **shape)
+    kind = {**_kept(case["shape"]), "batch": case["batch"], "bytes_per_value": case["bytes_per_value"]}
+    needs, more = memory.kv_cache_bytes(tokens=tokens, **kind), memory.kv_cache_bytes(tokens=tokens + 1, **kind)
     if not needs <= room < more:
         raise CheckFailed(
             f"{tokens:,} tokens are not the longest context.",
-            expected=f"bytes <= {room:,}",
+            expected=f"bytes <= {room:,}, and more with one token more",
             got=f"{needs:,}, then {more:,}",
         )
 
@@ -204,20 +231,44 @@ def _qkv(rng, batch, heads, kv_heads, length, total, size):
     return q, keys, values
 
 
+@cache
+def _model():
+    """The embedded model, in float32 on the processor: what a check says never depends on the machine."""
+    from ..models import load
+
+    return load("mini", device="cpu", dtype=torch.float32)[0]
+
+
+def _ids(rng, batch: int, tokens: int) -> torch.Tensor:
+    return torch.randint(6, _model().config.vocab_size, (batch, tokens), generator=_generator(rng))
+
+
 def _shape(rng) -> dict:
     kv_heads = rng.choice([2, 4, 8])
-    return dict(
-        layers=rng.randint(2, 96), heads=kv_heads * rng.choice([3, 5, 6]), kv_heads=kv_heads,
-        head_dim=rng.choice([64, 96, 128]), tokens=rng.randint(100, 90_000), batch=rng.randint(2, 9),
-        bytes_per_value=rng.choice([1, 2, 4]),
-    )  # fmt: skip
+    heads = kv_heads * rng.choice([3, 5, 6])
+    return dict(layers=rng.randint(5, 96), heads=heads, kv_heads=kv_heads, head_dim=rng.choice([64, 96, 128]))
+
+
+def _known(name: str) -> dict:
+    m = catalog.model(name)
+    return dict(layers=m.layers, heads=m.attention_heads, kv_heads=m.kv_heads, head_dim=m.head_dim)
+
+
+def _awq(name: str) -> int:
+    m = catalog.model(name)
+    return int(memory.awq_weight_bytes(m.total_params_exact, m.embedding_params_exact, m.tied_embeddings))
 
 
 def _load(card: int, weights: int, batch: int) -> dict:
     return dict(
-        card_gib=card, weights_bytes=weights, overhead_bytes=1_500_000_000, layers=64, kv_heads=8, head_dim=128,
+        card_gib=card, weights_bytes=weights, overhead_bytes=1_500_000_000, shape=_known("qwen2.5-coder-32b"),
         batch=batch, bytes_per_value=2,
     )  # fmt: skip
+
+
+def _kept(shape: dict) -> dict:
+    """What of a shape the cache depends on."""
+    return {name: shape[name] for name in ("layers", "kv_heads", "head_dim")}
 
 
 # Comparisons: each knows the values that the usual mistakes make.
@@ -292,6 +343,24 @@ def _compare_attention(answer, q, keys, values) -> None:
     )
 
 
+def _compare_in_model(answer, rng, batch: int, pieces) -> None:
+    """The embedded model with the answer as its attention, fed piece by piece, against the model's own logits."""
+    ids = _ids(rng, batch, sum(pieces))
+    with torch.no_grad():
+        want = _model()(input_ids=ids).logits
+    kept, done = None, 0
+    for length in pieces:
+        got, kept = lab.forward(_model(), ids[:, done : done + length], kept, attend=answer)
+        own = want[:, done : done + length]
+        done += length
+        if not torch.allclose(got, own, atol=MODEL_TOLERANCE):
+            raise CheckFailed(
+                f"In the embedded model, L = {length} queries over S = {done} keys give other logits than the model.",
+                expected=f"largest difference below {MODEL_TOLERANCE}",
+                got=f"{(got - own).abs().max().item():.4g}",
+            )
+
+
 def _slips(q, keys, values):
     """(what a mistake gives, its reason) for the usual mistakes; lazily, since most runs need none."""
     group = q.shape[1] // keys.shape[1]
@@ -319,48 +388,51 @@ def _slips(q, keys, values):
     yield mix(spread[1], spread[0]), "keys and values are swapped"
 
 
-def _ask_bytes(answer, s: dict):
-    return answer(s["layers"], s["kv_heads"], s["head_dim"], s["tokens"], s["batch"], s["bytes_per_value"])
-
-
-def _compare_bytes(answer, *, heads: int, **s) -> None:
-    want = memory.kv_cache_bytes(**s)
-    got = _ask_bytes(answer, s)
+def _compare_bytes(answer, shape: dict, tokens: int, batch: int, bytes_per_value: float) -> None:
+    want = memory.kv_cache_bytes(**_kept(shape), tokens=tokens, batch=batch, bytes_per_value=bytes_per_value)
+    group = shape["heads"] // shape["kv_heads"]
     mistakes = [
         (want / 2, "that counts K or V alone: the cache holds both K and V"),
-        (want * heads // s["kv_heads"], "that counts query heads: only key-value heads are kept"),
+        (want * group, "that counts query heads: only key-value heads are kept"),
         (want / 1e9, "that is in GB: the answer is in plain bytes"),
         (want / 2**30, "that is in GiB: the answer is in plain bytes"),
-        (want / s["layers"], "that is one layer: every layer keeps its own cache"),
-        (want / s["batch"], "that is one sequence: every sequence of the batch has its own cache"),
-        (want / s["kv_heads"], "that is one key-value head: multiply by their number"),
-        (want / s["bytes_per_value"], "that counts values, not bytes: multiply by the bytes of one value"),
+        (want / shape["layers"], "that is one layer: every layer keeps its own cache"),
+        (want / batch, "that is one sequence: every sequence of the batch has its own cache"),
+        (want / shape["kv_heads"], "that is one key-value head: multiply by their number"),
+        (want / shape["head_dim"], "that is one value a row: each row has head_dim values"),
+        (want / bytes_per_value, "that counts values, not bytes: multiply by the bytes of one value"),
         (want * 8, "that is bits: the answer is in bytes"),
     ]
-    where = ", ".join(f"{name} {value:,}" for name, value in s.items())
-    expect(got, want, f"Bytes of a cache with {where}.", mistakes=mistakes)
+    what = f"Bytes of a cache with shape {shape}, {tokens:,} tokens, batch {batch}, {bytes_per_value} bytes a value."
+    expect(answer(shape, tokens, batch, bytes_per_value), want, what, mistakes=mistakes)
 
 
 def _ask_context(answer, c: dict):
-    shape = c["layers"], c["kv_heads"], c["head_dim"], c["batch"], c["bytes_per_value"]
-    return answer(c["card_gib"], c["weights_bytes"], c["overhead_bytes"], *shape)
+    return answer(
+        c["card_gib"], c["weights_bytes"], c["overhead_bytes"], c["shape"], c["batch"], c["bytes_per_value"]
+    )  # fmt: skip
 
 
 def _compare_context(answer, c: dict) -> None:
-    def fit(card_bytes, kept=1, batch=c["batch"], one=1.0):
-        token = 2 * c["layers"] * c["kv_heads"] * c["head_dim"] * batch * c["bytes_per_value"] * one
-        return max(0, int((card_bytes - c["weights_bytes"] * kept - c["overhead_bytes"]) // token))
+    shape, card = c["shape"], memory.card_bytes(c["card_gib"])
+    token = memory.kv_cache_bytes(**_kept(shape), tokens=1, batch=c["batch"], bytes_per_value=c["bytes_per_value"])
 
-    card = memory.card_bytes(c["card_gib"])
+    def fit(room, one=token):
+        return max(0, int((room - c["weights_bytes"] - c["overhead_bytes"]) // one))
+
     want = fit(card)
     mistakes = [
         (fit(c["card_gib"] * 10**9), "the card was taken as GB (1e9): cards are sold in GiB (2**30 bytes)"),
         (want + 1, "rounded up: the last token does not fit, round down"),
-        (fit(card, kept=0), "the weights were forgotten: they fill the card first"),
+        (fit(card + c["weights_bytes"]), "the weights were forgotten: they fill the card first"),
         (fit(card + c["overhead_bytes"]), "the overhead was forgotten"),
-        (fit(card, batch=1), "one sequence only: `batch` sequences share the card"),
-        (fit(card, one=0.5), "that counts K or V alone: the cache holds both"),
-        (fit(card) * c["batch"], "that is the sum over all sequences: the answer is for each one"),
+        (fit(card, token / c["batch"]), "one sequence only: `batch` sequences share the card"),
+        (fit(card, token / 2), "that counts K or V alone: the cache holds both"),
+        (
+            fit(card, token * shape["heads"] // shape["kv_heads"]),
+            "that counts query heads: only key-value heads are kept",
+        ),
+        (want * c["batch"], "that is the sum over all sequences: the answer is for each one"),
     ]
     got = _ask_context(answer, c)
     if isinstance(got, float) and not got.is_integer():

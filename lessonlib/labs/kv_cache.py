@@ -228,11 +228,12 @@ def dequantize(numbers: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
 
 def stored(cache: Cache, bits: int) -> tuple[Cache, int]:
     """The cache after it was stored at `bits` (16, 8 or 4) a value, and the bytes of the tensors that stored it."""
+    dtype = cache[0][0].dtype
     if bits == 16:
         small = [tuple(t.half() for t in pair) for pair in cache]
-        return [tuple(t.float() for t in pair) for pair in small], cache_bytes(small)
+        return [tuple(t.to(dtype) for t in pair) for pair in small], cache_bytes(small)
     small = [tuple(quantize(t, bits) for t in pair) for pair in cache]
-    back = [tuple(dequantize(*parts) for parts in pair) for pair in small]
+    back = [tuple(dequantize(*parts).to(dtype) for parts in pair) for pair in small]
     return back, sum(t.numel() * t.element_size() for pair in small for parts in pair for t in parts)
 
 

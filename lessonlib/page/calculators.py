@@ -179,7 +179,8 @@ def _count(n: int, noun: str) -> str:
 
 
 def _whole(label: str, least: int, most: int, value: int) -> W.BoundedIntText:
-    return W.BoundedIntText(value=value, min=least, max=most, description=label, style=WIDE)
+    layout = W.Layout(width="220px")
+    return W.BoundedIntText(value=value, min=least, max=most, description=label, style=WIDE, layout=layout)
 
 
 def _row(*controls: W.Widget) -> W.Box:

@@ -28,8 +28,8 @@ def check(exercise_id: str, answer) -> None:
             found = core.run_check(exercise_id, answer)
     except NotImplementedError:
         failure = NotImplementedError(
-            f"{exercise_id} is still open: write your answer in the exercise cell, run it, then run this cell again. "
-            f'Help: hints("{exercise_id}")'
+            f"{exercise_id} is still open: write your answer in the exercise cell, run it, then run this one again.\n"
+            f'  help:     hints("{exercise_id}")'
         )
     except core.CheckFailed as error:
         failure = error

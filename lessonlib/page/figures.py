@@ -53,10 +53,11 @@ def svg_html(svg_text: str, alt: str, caption: str | None = None) -> str:
 
 def inline_svg(svg_text: str, alt: str) -> str:
     """The drawing as SVG in the page, for widgets: the `<title>` of a part shows when the pointer rests on it."""
-    body = re.sub(r"\s(role|aria-label)=\"[^\"]*\"", "", _well_formed(svg_text).partition(">")[0])
-    rest = _well_formed(svg_text).partition(">")[2]
+    head, _, rest = _well_formed(svg_text).partition(">")
+    head = re.sub(r"\s(role|aria-label|style)=\"[^\"]*\"", "", head)
     label = theme.escape(_require(alt))
-    return f'<div style="{_SHEET}; overflow-x: auto">{body} role="img" aria-label="{label}"><desc>{label}</desc>{rest}</div>'
+    root = f'{head} role="img" aria-label="{label}" style="max-width: 100%; height: auto">'
+    return f'<div style="{_SHEET}; display: inline-block; max-width: 100%; box-sizing: border-box">{root}{rest}</div>'
 
 
 def table(rows, header=(), caption: str | None = None) -> None:
@@ -103,6 +104,8 @@ def _well_formed(svg_text: str) -> str:
         raise ValueError(f"The drawing starts with {text[:20]!r}, but must be an <svg ...> element.")
     if "xmlns=" not in text.partition(">")[0]:
         text = text.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    if "font-family" not in text.partition(">")[0]:
+        text = text.replace("<svg", '<svg font-family="sans-serif"', 1)
     try:
         ElementTree.fromstring(text)
     except ElementTree.ParseError as error:

@@ -12,7 +12,7 @@ from . import figures, theme
 from .widgets import WIDE, Interactive
 
 WORDS = ("The", "cache", "keeps", "what", "it", "has", "already", "seen", ".")
-NEW, AGAIN, READ = "computed", "computed again", "read from the cache"
+NEW, AGAIN, READ = "computed first", "computed again", "read from the cache"
 FILL = {NEW: figures.COLORS[0], AGAIN: figures.COLORS[1], READ: "#e6e8ec"}
 ALT = (
     "Two grids, one column for each step and one row for each token: without a cache every earlier row of K and V is "
@@ -98,18 +98,25 @@ class GrowingCacheFigure(Interactive):
         """The drawing: one column for each step so far, one row for each token, with and without a cache."""
         now = self.step.value if step is None else step
         panel = LEFT + self.steps * (CELL_WIDTH + GAP) + 16
-        height = TOP + (len(self.words) - 1) * (CELL_HEIGHT + GAP) + 16
+        height = TOP + (len(self.words) - 1) * (CELL_HEIGHT + GAP) + 44
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * panel} {height}" width="{2 * panel}" '
             f'font-family="sans-serif" font-size="12" fill="{figures.INK}">'
         ]
         for number, cached in enumerate((False, True)):
             parts += self._panel(number * panel, now, cached)
+        for number, state in enumerate(FILL):
+            x = LEFT + number * 170
+            parts.append(f'<rect x="{x}" y="{height - 22}" width="14" height="14" rx="3" fill="{FILL[state]}"/>')
+            parts.append(f'<text x="{x + 20}" y="{height - 10}">{MARK[state]}: {state}</text>')
         return "".join([*parts, "</svg>"])
 
     def _panel(self, left: int, now: int, cached: bool) -> list[str]:
         name = "With a cache" if cached else "Without a cache"
-        parts = [f'<text x="{left + 4}" y="16" font-weight="bold">{name}</text>']
+        parts = [
+            f'<text x="{left + 4}" y="16" font-size="14" font-weight="bold">{name}</text>',
+            f'<text x="{left + LEFT - 8}" y="38" text-anchor="end">step</text>',
+        ]
         for row, word in enumerate(self.words[:-1]):
             y = TOP + row * (CELL_HEIGHT + GAP) + 16
             parts.append(f'<text x="{left + LEFT - 8}" y="{y}" text-anchor="end">{theme.escape(word)}</text>')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets as W
 
 from . import journal, quizzes, theme
-from .widgets import WIDE, Interactive
+from .widgets import WIDE, Interactive, spaced
 
 
 class Quiz(Interactive):
@@ -28,7 +28,7 @@ class Quiz(Interactive):
             choice.observe(lambda change, n=number: self._answer(n, change["new"]), "value")
             self.choices.append(choice)
             self.notes.append(note)
-            rows += [W.HTML(head), choice, note]
+            rows += [W.HTML(spaced(head)), choice, note]
         super().__init__(*rows)
 
     def _answer(self, number: int, chosen: str | None) -> None:

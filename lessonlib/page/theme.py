@@ -15,6 +15,7 @@ TONES = {
     "note": ("#3f90da", "rgba(63, 144, 218, 0.10)"),
     "plain": ("#8a8f98", "rgba(138, 143, 152, 0.08)"),
 }
+SHORT = 12  # longest text that a table never breaks: ids, dates
 CELL = "padding: 4px 10px; border-bottom: 1px solid rgba(138, 143, 152, 0.45)"
 
 
@@ -71,6 +72,8 @@ def table_html(rows, header=(), caption: str | None = None, row_headers: bool = 
             align = "right" if _is_number(value) else "left"
             tag, scope = ("th", ' scope="row"') if i == 0 and row_headers and len(row) > 1 else ("td", "")
             weight = "; font-weight: normal" if tag == "th" else ""
+            if len(cell(value)) <= SHORT:
+                weight += "; white-space: nowrap"
             cells.append(f'<{tag}{scope} style="{CELL}; text-align: {align}{weight}">{rich(cell(value))}</{tag}>')
         parts.append(f"<tr>{''.join(cells)}</tr>")
     parts.append("</tbody></table>")

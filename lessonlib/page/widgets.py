@@ -14,6 +14,11 @@ from .guess import with_unit
 WIDE = {"description_width": "initial"}
 
 
+def spaced(html: str) -> str:
+    """`html` with the line height of a page: widgets have that of a button."""
+    return f'<div style="line-height: 1.5">{html}</div>'
+
+
 class Interactive(W.VBox):
     """Controls, a result in HTML, and its twins. A subclass gives `title`, `controls()`, `html()` and `text()`."""
 
@@ -31,7 +36,7 @@ class Interactive(W.VBox):
 
     def refresh(self, change=None) -> None:
         """Write the result for the present settings."""
-        self.out.value = self.html()
+        self.out.value = spaced(self.html())
 
     def html(self) -> str:
         """The result as HTML."""

@@ -215,16 +215,14 @@ def test_what_the_hub_answers_becomes_one_sentence(tmp_path):
     assert "no safetensors weights" in answers["pickles/m"]
 
 
-def test_an_unreachable_hub(tmp_path):
-    answer = ask("http://127.0.0.1:9", tmp_path, "owner/model")["owner/model"]
-    assert answer.startswith("ModelNotAvailable: The hub cannot be reached") and "mini" in answer
-
-
-def test_a_downloaded_model_opens_offline_and_when_the_hub_is_away(finished, tmp_path):
+def test_a_hub_that_is_away_and_a_model_downloaded_before(finished, tmp_path):
     commit = "0" * 40
-    place = tmp_path / "hub" / "models--owner--model"
+    place = tmp_path / "hub" / "models--owner--kept"
     shutil.copytree(finished[4], place / "snapshots" / commit)
     (place / "refs").mkdir()
     (place / "refs" / "main").write_text(commit)
-    assert ask("http://127.0.0.1:9", tmp_path, "owner/model")["owner/model"] == "opened"
-    assert ask("http://127.0.0.1:9", tmp_path, "owner/model", offline="1")["owner/model"] == "opened"
+    away = ask("http://127.0.0.1:9", tmp_path, "owner/model", "owner/kept")
+    assert away["owner/kept"] == "opened"
+    assert away["owner/model"].startswith("ModelNotAvailable: The hub cannot be reached")
+    offline = ask("http://127.0.0.1:9", tmp_path, "owner/model", "owner/kept", offline="1")
+    assert offline["owner/kept"] == "opened" and "HF_HUB_OFFLINE=0" in offline["owner/model"]

@@ -20,7 +20,9 @@ def test_parameters_are_exact(name):
     assert shapes.parameters(shapes.build(name)) == catalog.model(name).total_params_exact
 
 
-@pytest.mark.parametrize("name", [row.id for row in PLAIN])
+@pytest.mark.parametrize(
+    "name", ["gpt2", "granite-34b-code", "qwen2.5-0.5b", "qwen2.5-coder-32b", "qwen3-0.6b", "mixtral-8x7b", "olmo-2-7b"]
+)
 def test_the_cache_of_a_real_shape_takes_the_bytes_of_the_formula(name):
     row, tokens = catalog.model(name), 11
     model = shapes.build(row, thin=True, device="cpu")

@@ -15,7 +15,9 @@ def run(code, **environment):
 
 
 def test_start_names_the_machine_and_stays_quiet():
-    done = run("from lessonlib import page; import sys; print(page.start('05_kv_cache'), 'transformers' in sys.modules)")
+    done = run(
+        "from lessonlib import page; import sys; print(page.start('05_kv_cache'), 'transformers' in sys.modules)"
+    )
     lines = done.stdout.splitlines()
     assert lines[0] == "Lesson 05_kv_cache on this machine" and lines[-1] == "None False"
     assert "CPU" in lines[1] and "torch" in done.stdout and "not used" in done.stdout

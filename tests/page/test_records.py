@@ -39,7 +39,10 @@ def test_a_metric_that_the_record_lacks_is_named(folder):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(lambda r: r.pop("date"), "it has no 'date'"), (lambda r: r["metrics"]["idle"].pop("unit"), "'idle' has no 'unit'")],
+    [
+        (lambda r: r.pop("date"), "it has no 'date'"),
+        (lambda r: r["metrics"]["idle"].pop("unit"), "'idle' has no 'unit'"),
+    ],
 )
 def test_a_faulty_record_says_what_is_missing(folder, change, says):
     record = json.loads(json.dumps(RECORD))

@@ -24,7 +24,12 @@ def tags(html):
 
 def test_text_is_escaped_everywhere():
     evil = "<script>alert('x')</script> & \"quoted\""
-    for html in (theme.escape(evil), theme.rich(evil), theme.rich(f"`{evil}`"), theme.table_html([[evil, 1]], [evil, "n"])):
+    for html in (
+        theme.escape(evil),
+        theme.rich(evil),
+        theme.rich(f"`{evil}`"),
+        theme.table_html([[evil, 1]], [evil, "n"]),
+    ):
         assert "<script" not in html and "&lt;script&gt;" in html
 
 
@@ -56,7 +61,14 @@ def test_table_has_caption_scopes_and_aligned_numbers():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (True, "yes"), (13107200000, "13,107,200,000"), (2.5, "2.5"), (0.000123456, "0.0001235"), (1e9, "1,000,000,000")],
+    [
+        (None, "–"),
+        (True, "yes"),
+        (13107200000, "13,107,200,000"),
+        (2.5, "2.5"),
+        (0.000123456, "0.0001235"),
+        (1e9, "1,000,000,000"),
+    ],
 )
 def test_values_for_people(value, text):
     assert theme.cell(value) == text

@@ -1,0 +1,143 @@
+"""The five gates of every lesson (CONTRIBUTING.md). Gates 1 to 4 run with the network blocked, which is gate 5."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+
+import nbformat
+import pytest
+
+from lessonlib.course.build import built_paths
+from lessonlib.course.execute import execute
+from lessonlib.course.score import exercise_of, score
+
+from .conftest import ROOT, lessons, wrong_answers
+
+PEAK_BYTES = 700e6
+KERNEL_PEAK = """
+import resource as _r, sys as _s
+print("PEAK", _r.getrusage(_r.RUSAGE_SELF).ru_maxrss * (1 if _s.platform == "darwin" else 1024))
+"""
+
+
+@cache
+def scored(source, environment):
+    """Solution and wrong answers of a lesson, scored once for all gates."""
+    answers = [{"grade_id": w.grade_id, "code": w.code} for w in wrong_answers(source)]
+    return score(built_paths(source, ROOT)[0], answers, dict(environment))
+
+
+@pytest.fixture(params=lessons())
+def source(request):
+    return request.param
+
+
+@pytest.fixture
+def results(source, no_network):
+    return scored(source, tuple(no_network[0].items()))
+
+
+def test_gate_1_outputs_reproduce(built, no_network):
+    environment, log = no_network
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    command += [
+        "--nbval-cell-timeout=120",
+        f"--nbval-sanitize-with={ROOT / 'tests/lessons/sanitize.cfg'}",
+        str(built[0]),
+    ]
+    kernel = {"TQDM_DISABLE": "1", "LESSONLIB_PROGRESS": "off", "LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment, **kernel}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert log.read_text() == ""
+
+
+def test_gate_1_compares_something(built):
+    """nbval compares nothing in a cell that was never run, so a stripped notebook would pass."""
+    code = [c for c in nbformat.read(built[0], as_version=4).cells if c.cell_type == "code" and c.source.strip()]
+    assert all(c.execution_count for c in code)
+    compared = [c for c in code if c.outputs and "nbval-ignore-output" not in c.metadata.get("tags", [])]
+    assert len(compared) >= len(code) // 3
+    assert not any(o.output_type == "error" for c in code for o in c.outputs)
+
+
+def test_gate_2_learner_edition_runs_and_stays_small(built, no_network):
+    environment, log = no_network
+    notebook = nbformat.read(built[1], as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(KERNEL_PEAK))
+    execute(notebook, allow_errors=True, extra=environment)
+    for cell in notebook.cells:
+        errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
+        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        if grade_id.endswith("_check"):
+            assert [e.ename for e in errors] == ["NotImplementedError"], (cell.id, errors)
+            assert "Hint" not in errors[0].evalue and len(errors[0].traceback) < 4
+        else:
+            assert not errors, (cell.id, errors)
+    assert log.read_text() == ""
+    peak = float(notebook.cells[-1].outputs[0].text.split()[1])
+    assert peak < PEAK_BYTES, f"{peak / 1e6:.0f} MB"
+
+
+def test_gate_2_open_notebook_scores_nothing(source, built, no_network):
+    """The open gaps in place of the solutions: the hidden tests too must give nothing."""
+    learner = nbformat.read(built[1], as_version=4)
+    gaps = [c for c in learner.cells if c.metadata.get("nbgrader", {}).get("solution") and c.cell_type == "code"]
+    assert gaps and all("raise NotImplementedError" in c.source for c in gaps)
+    answers = [{"grade_id": c.metadata.nbgrader.grade_id, "code": c.source} for c in gaps]
+    for answer, cells in zip(answers, score(built[0], answers, no_network[0])["answers"], strict=True):
+        assert cells and all(points == 0 for points, _, _ in cells.values()), (answer["grade_id"], cells)
+
+
+def test_gate_3_solution_scores_full(results):
+    automatic = {name: row for name, row in results["solution"].items() if row[0] is not None}
+    assert automatic
+    for name, (points, maximum, said) in automatic.items():
+        assert points == pytest.approx(maximum), (name, said)
+
+
+def test_gate_4_wrong_answers_are_caught_by_name(source, results):
+    wrong = wrong_answers(source)
+    missed = []
+    for answer, cells in zip(wrong, results["answers"], strict=True):
+        earned, possible = (sum(row[i] for row in cells.values()) for i in (0, 1))
+        said = "\n".join(row[2] for row in cells.values())
+        if not cells or earned >= possible:
+            missed.append(f"{answer.grade_id} {answer.name}: scores {earned} of {possible}")
+        elif answer.says not in said:
+            missed.append(f"{answer.grade_id} {answer.name}: {answer.says!r} is not in {said!r}")
+    assert not missed, "\n".join(missed)
+
+
+def test_gate_4_every_exercise_has_five_wrong_answers(source, built):
+    exercises = {
+        exercise_of(c.metadata.nbgrader.grade_id)
+        for c in nbformat.read(built[0], as_version=4).cells
+        if c.metadata.get("nbgrader", {}).get("solution") and c.cell_type == "code"
+    }
+    counts = dict.fromkeys(exercises, 0)
+    for answer in wrong_answers(source):
+        counts[exercise_of(answer.grade_id)] += 1
+    assert min(counts.values()) >= 5, counts
+    names = [(w.grade_id, w.name) for w in wrong_answers(source)]
+    assert len(names) == len(set(names))
+
+
+def test_notebooks_are_up_to_date_and_small(source, built):
+    from lessonlib.course.build import main
+
+    assert main(["--check", source.stem]) == 0
+    assert all(path.stat().st_size < 1e6 for path in built)
+
+
+def test_breaking_the_learners_file_turns_its_check_red(source, built, no_network):
+    """The learner's file is the graded file: a right answer written into it passes, a wrong one does not."""
+    wrong = wrong_answers(source)[0]
+    cells = score(built[0], [{"grade_id": wrong.grade_id, "code": wrong.code}], no_network[0])
+    check_cell = f"{exercise_of(wrong.grade_id)}_check"
+    assert cells["solution"][check_cell][0] > 0
+    assert cells["answers"][0][check_cell][0] == 0
