@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from . import theme
 
 HEADER = ["claim", "what is right", "why", "source", "checked"]
@@ -20,4 +22,11 @@ def row_of(claim) -> list[str]:
     """One row of that table."""
     right = claim.get("right_value") or claim.get("value")
     sources = "; ".join(claim.source_titles())
-    return [claim.id, str(right), claim.get("note") or "", sources, str(claim.as_of)]
+    if claim.get("source_status", "ok") != "ok":
+        sources += f" ({claim.source_status})"
+    return [claim.id, *(_lesson(text) for text in (right, claim.get("note") or "", sources)), str(claim.as_of)]
+
+
+def _lesson(text) -> str:
+    """The fact base calls the source lesson its seed."""
+    return re.sub(r"\bseed\b", "source lesson", str(text))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from . import journal, theme
 
 
@@ -35,7 +37,9 @@ def judge(guess, value) -> str:
     """One friendly remark on how near `guess` is to `value`."""
     numbers = [x for x in (guess, value) if isinstance(x, (int, float)) and not isinstance(x, bool)]
     if len(numbers) < 2:
-        return "that is it" if str(guess).strip() == str(value).strip() else "not what you expected: why?"
+        # "about 50" is met by "about 50 (4,935 against 99)", but "about 5" is not
+        met = re.match(re.escape(str(guess).strip()) + r"(?!\w|[.,]\d)", str(value).strip())
+        return "that is it" if met else "not what you expected: why?"
     if guess == value:
         return "exactly"
     if value == 0 or guess == 0 or (guess < 0) != (value < 0):

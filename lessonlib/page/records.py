@@ -6,6 +6,7 @@ A record is benchmarks/results/NAME.json: {"name", "device", "versions", "date",
 from __future__ import annotations
 
 import json
+from math import isclose
 from pathlib import Path
 from statistics import median
 
@@ -84,4 +85,7 @@ def fault(record) -> str | None:
         for key in ("unit", "samples", "median"):
             if key not in entry:
                 return f"metric {metric!r} has no {key!r}"
+        middle = median(entry["samples"]) if entry["samples"] else None
+        if middle is None or not isclose(middle, entry["median"], rel_tol=1e-3):
+            return f"metric {metric!r} says median {entry['median']!r}, but its samples have {middle!r}"
     return None

@@ -185,10 +185,10 @@ class FakeHub(BaseHTTPRequestHandler):
         pass
 
 
-def ask(endpoint: str, home, *names: str, offline: str = "0") -> dict:
+def ask(endpoint: str, home, *names: str) -> dict:
     """What load() says in a fresh process about each hub id, with the hub at `endpoint`."""
     environment = os.environ | {
-        "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": offline, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", "HF_TOKEN": "",
+        "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", "HF_TOKEN": "",
     }  # fmt: skip
     environment.pop("TRANSFORMERS_OFFLINE", None)
     done = subprocess.run(
@@ -224,5 +224,11 @@ def test_a_hub_that_is_away_and_a_model_downloaded_before(finished, tmp_path):
     away = ask("http://127.0.0.1:9", tmp_path, "owner/model", "owner/kept")
     assert away["owner/kept"] == "opened"
     assert away["owner/model"].startswith("ModelNotAvailable: The hub cannot be reached")
-    offline = ask("http://127.0.0.1:9", tmp_path, "owner/model", "owner/kept", offline="1")
-    assert offline["owner/kept"] == "opened" and "HF_HUB_OFFLINE=0" in offline["owner/model"]
+
+
+def test_a_downloaded_model_opens_offline(monkeypatch):
+    from lessonlib.models import hub
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda hub_id, file: f"/cache/{hub_id}/{file}")
+    assert hub.must_be_local("owner/kept", ["mini"]) is True

@@ -96,6 +96,17 @@ def test_windows_grow_to_the_whole_context_at_the_end(corpus, tmp_path, monkeypa
     assert seen == [(4, 24)] * 12 + [(2, 48)] * 4
 
 
+def test_a_finished_run_can_go_on_with_long_windows(corpus, tmp_path):
+    run = Run(tiny_preset(tokens=12 * 96, long_share=0.0), corpus, tmp_path / "run", bf16=False)
+    train(run, report=quiet)
+    longer = replace(run, shape=tiny_preset(tokens=16 * 96, long_share=0.25))
+    _, _, state = train(longer, resume=True, report=quiet)
+    assert state["step"] == 16 and state["tokens"] == 16 * 96
+    record = export(longer, tmp_path / "model")
+    assert record["shape"]["long_share"] == 0.25
+    assert "the last 25% on windows of 48" in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_bf16_trains_too(corpus, tmp_path):
     _, _, state = train(Run(tiny_preset(tokens=40 * 96), corpus, tmp_path, bf16=True), report=quiet)
     assert state["curve"][1][1] < state["curve"][0][1] < 9
@@ -196,6 +207,7 @@ def test_presets_have_the_shapes_of_the_plan():
         (["--model", "mini", "--out", "OUT", "--corpus", "CORPUS", "--device", "abacus"], "'abacus'"),
         (["--model", "mini", "--out", "OUT", "--corpus", "CORPUS", "--export", "OUT/m"], "no checkpoint"),
         (["--model", "mini", "--out", "OUT", "--corpus", "CORPUS", "--tokens", "10"], "no part 'tinystories'"),
+        (["--model", "mini", "--out", "OUT", "--corpus", "CORPUS", "--long-share", "2"], "--long-share is 2.0"),
         (["--card", "NOWHERE"], "training.json"),
     ],
 )

@@ -21,6 +21,14 @@ def test_every_corrected_claim_can_be_shown():
     assert all(row[1].strip() not in ("", "None") and row[3].strip() for row in rows)
 
 
+def test_doubtful_sources_are_marked_and_the_source_lesson_has_its_name():
+    rows = {c.id: (c, corrected.row_of(c)) for c in catalog.claims() if c.verdict == "corrected"}
+    doubtful = [row for claim, row in rows.values() if claim.source_status != "ok"]
+    assert doubtful and all("unverified)" in row[3] for row in doubtful)
+    assert not any("seed" in cell.split() for _, row in rows.values() for cell in row)
+    assert sum("source lesson" in row[2] for _, row in rows.values()) > 5
+
+
 def test_unknown_claims_are_named():
     with pytest.raises(ValueError, match="no claim 'S99-999'"):
         corrected.corrections(["S99-999"])

@@ -180,7 +180,9 @@ def test_number_guess_is_kept_on_the_button_and_shown_at_the_reveal(shown):
 @pytest.mark.parametrize(
     ("guess", "value", "remark"),
     [(5, 5.0, "exactly"), (5, 5.2, "within 10 %"), (10, 5, "2.0 times too high"), (1, 500, "500 times too low"),
-     (0, 5, "not what you expected: why?"), ("a", "a", "that is it"), ("a", "b", "not what you expected: why?")],
+     (0, 5, "not what you expected: why?"), ("a", "a", "that is it"), ("a", "b", "not what you expected: why?"),
+     ("about 50", "about 50 (4,935 against 99)", "that is it"), ("about 5", "about 50", "not what you expected: why?"),
+     ("about 5", "about 5.5", "not what you expected: why?"), ("1.5 (x", "1.5 (x)", "that is it")],
 )  # fmt: skip
 def test_remarks(guess, value, remark):
     from lessonlib.page.guess import judge

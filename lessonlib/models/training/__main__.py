@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tokens", type=int, help="tokens to train on (default: the preset's)")
     made.add_argument("--minutes", type=float, help="stop after this much training time, if that comes first")
     made.add_argument("--batch", type=int, help="sequences a step (default: the preset's)")
+    made.add_argument("--long-share", type=float, help="last share of the run on windows of the whole context, 0 to 1")
     made.add_argument("--device", help="cuda, mps or cpu (default: LESSON_DEVICE, then the best there is)")
     made.add_argument(
         "--threads", type=int, help="CPU threads; fewer than cores is faster on a machine with other work"
@@ -59,7 +60,10 @@ def _main(options) -> int:
         import torch
 
         torch.set_num_threads(options.threads)
-    changes = {name: getattr(options, name) for name in ("tokens", "batch") if getattr(options, name)}
+    if options.long_share is not None and not 0 <= options.long_share <= 1:
+        raise ValueError(f"--long-share is {options.long_share}, but must be from 0 to 1.")
+    given = {name: getattr(options, name) for name in ("tokens", "batch", "long_share")}
+    changes = {name: value for name, value in given.items() if value is not None}
     run = Run(
         shape=replace(preset(options.model), **changes),
         corpus=Corpus(options.corpus),

@@ -174,7 +174,8 @@ def _save(path: Path, model, made, sampler, state: dict, run: Run) -> None:
 def _restore(path: Path, model, made, sampler, run: Run) -> dict:
     saved = torch.load(path, map_location="cpu", weights_only=True)
     was, now = {"long_share": 0.0} | json.loads(saved["shape"]), run.shape.record()
-    changed = [key for key in now if now[key] != was.get(key) and key != "tokens"]  # a longer budget may be given
+    free = ("tokens", "long_share")  # a longer budget may be given, and long windows for what is left of it
+    changed = [key for key in now if now[key] != was.get(key) and key not in free]
     if changed:
         raise ValueError(
             f"The checkpoint {path} was made with other settings ({', '.join(changed)}): use another --out."
