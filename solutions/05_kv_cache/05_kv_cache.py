@@ -305,7 +305,9 @@ large = dict(weights=used, heads=big.attention_heads, layers=big.layers, kv_head
 for name, m in (("mini", mini), ("Qwen2.5-Coder-32B", large)):
     per_key = 2 * m["layers"] * m["heads"] * m["head_dim"]  # multiply-adds a cached key costs one new token
     rows.append([name, m["weights"], per_key, round(m["weights"] / per_key)])
-table(rows, ["model", "multiply-adds of the weights", "of each cached key", "equal at S ="], "One new token, with a cache")
+table(
+    rows, ["model", "multiply-adds of the weights", "of each cached key", "equal at S ="], "One new token, with a cache"
+)
 
 # %% [markdown]
 # A cache removes the repeated passes: 1,000<!-- claim:S04-030 --> instead of 500,500<!-- claim:S04-029 -->, so weights work becomes **linear** in the length. It does not remove the
@@ -334,7 +336,10 @@ assert speeds[-1].uncached > 1.5 * speeds[-1].cached, "after 896 tokens the cach
 # the next-token distributions over the second half of a text (mean KL divergence in bits; 0 means the same). Below the line, the same through transformers' own `QuantizedCache`.
 
 # %% tags=["nbval-ignore-output"]
-text = start + " into the water. Lily was sad. She wanted her ball back. Her friend Tom saw her and ran to help. He got a long"
+text = (
+    start
+    + " into the water. Lily was sad. She wanted her ball back. Her friend Tom saw her and ran to help. He got a long"
+)
 text += " stick and pulled the ball out. Lily was happy again. She said thank you to Tom, and they played with the red ball."
 ids = tokenizer(text, return_tensors="pt").input_ids.to(model.device)  # (B, L)
 half = ids.shape[1] // 2
