@@ -8,9 +8,10 @@ from lessonlib.calc import memory, units
 from lessonlib.facts import catalog
 
 from . import theme
-from .widgets import WIDE, Interactive
+from .widgets import WIDE, Interactive, spaced
 
 OWN = "my own numbers"
+UNLISTED = "Not listed: models with sliding windows or latent caches, which need other formulas."
 BITS = {"16 bit": 2, "8 bit": 1, "4 bit": 0.5}
 # Fact-base models whose cache follows the plain formula; windows and latent caches need other arithmetic.
 PLAIN = "2 * full_attention_layers * kv_heads * head_dim"
@@ -86,6 +87,7 @@ class KVCacheCalculator(Calculator):
             _row(self.model, self.card),
             _row(self.layers, self.kv_heads, self.head_dim),
             _row(self.tokens, self.batch, self.precision),
+            W.HTML(spaced(f"<small>{UNLISTED}</small>")),
         )
         self.watch(*self.controls)
 
@@ -131,7 +133,7 @@ class KVCacheCalculator(Calculator):
         if card:
             most = memory.tokens_that_fit(card, **s)
             fits = "fits on the empty card" if self.total() <= card else "does not fit even on the empty card"
-            lines.append(f"This cache {fits}, weights not counted; at most {most:,} tokens a sequence would.")
+            lines.append(f"This cache {fits}, weights not counted. The longest that would: {most:,} tokens a sequence.")
         if s["bytes_per_value"] < 1:
             lines.append("4-bit caches also store scales, which come on top.")
         return "\n".join(lines)

@@ -15,7 +15,6 @@ class Quiz(Interactive):
         self.quiz_id, self.questions = quiz_id, questions
         self.choices, self.notes, rows = [], [], []
         for number, question in enumerate(questions, 1):
-            head = f"<p><b>{number}.</b> {theme.rich(question.ask)}</p>{quizzes.options_html(question)}"
             letters = [quizzes.letter(i) for i in range(len(question.options))]
             choice = W.ToggleButtons(
                 options=letters,
@@ -28,7 +27,7 @@ class Quiz(Interactive):
             choice.observe(lambda change, n=number: self._answer(n, change["new"]), "value")
             self.choices.append(choice)
             self.notes.append(note)
-            rows += [W.HTML(spaced(head)), choice, note]
+            rows += [W.HTML(spaced(quizzes.ask_html(number, question))), choice, note]
         super().__init__(*rows)
 
     def _answer(self, number: int, chosen: str | None) -> None:

@@ -74,7 +74,7 @@ def stored_html(questions: tuple[Question, ...]) -> str:
     """The quiz as a page without a kernel shows it."""
     parts = []
     for number, question in enumerate(questions, 1):
-        parts.append(f"<p><b>{number}.</b> {theme.rich(question.ask)}</p>{options_html(question)}")
+        parts.append(ask_html(number, question))
         reasons = "".join(
             f"<li>{letter(i)}: {'<b>right.</b>' if o.right else 'not this one.'} {theme.rich(o.why)}</li>"
             for i, o in enumerate(question.options)
@@ -92,10 +92,11 @@ def stored_text(questions: tuple[Question, ...]) -> str:
     return "\n".join(lines)
 
 
-def options_html(question: Question) -> str:
-    """The options as a lettered list."""
+def ask_html(number: int, question: Question) -> str:
+    """The question and its lettered options."""
     lines = (f"<b>{letter(i)}.</b> {theme.rich(option.text)}" for i, option in enumerate(question.options))
-    return f'<div style="padding-left: 24px">{"<br>".join(lines)}</div>'
+    head = f'<p style="margin: 12px 0 4px"><b>{number}.</b> {theme.rich(question.ask)}</p>'
+    return f'{head}<div style="padding-left: 24px">{"<br>".join(lines)}</div>'
 
 
 def letter(index: int) -> str:

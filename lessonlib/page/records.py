@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from math import isclose
-from pathlib import Path
 from statistics import median
 
 from lessonlib import paths
@@ -50,28 +49,15 @@ def comparison(name: str, values: dict, record: dict | None) -> tuple[list, list
 
 
 def load(name: str) -> dict | None:
-    """The record `name`: from the course checkout, else from the installed package; None when there is none."""
-    for folder in folders():
-        path = folder / f"{name}.json"
-        if path.is_file():
-            record = json.loads(path.read_text(encoding="utf-8"))
-            problem = fault(record)
-            if problem:
-                raise ValueError(f"Record {name!r} cannot be used: {problem}.")
-            return record
-    return None
-
-
-def folders() -> list[Path]:
-    """Where records may be, best first."""
-    found = []
-    if hasattr(paths, "records_dir"):
-        found.append(paths.records_dir())
-    root = paths.course_root()
-    if root is not None:
-        found.append(root / "benchmarks" / "results")
-    found.append(paths.PACKAGE / "records")
-    return [Path(folder) for folder in found if folder is not None]
+    """The stored record `name`, or None when there is none; ValueError when its fields are not as they must be."""
+    path = paths.records_dir() / f"{name}.json"
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    problem = fault(record)
+    if problem:
+        raise ValueError(f"Record {name!r} cannot be used: {problem}.")
+    return record
 
 
 def fault(record) -> str | None:

@@ -13,7 +13,7 @@ RECORD = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "folders", lambda: [tmp_path / "none", tmp_path])
+    monkeypatch.setattr(records.paths, "records_dir", lambda: tmp_path)
     (tmp_path / "l98_decode.json").write_text(json.dumps(RECORD))
     return tmp_path
 
@@ -42,6 +42,8 @@ def test_a_metric_that_the_record_lacks_is_named(folder):
     [
         (lambda r: r.pop("date"), "it has no 'date'"),
         (lambda r: r["metrics"]["idle"].pop("unit"), "'idle' has no 'unit'"),
+        (lambda r: r["metrics"]["idle"].update(median=2), "'idle' says median 2, but its samples have 0"),
+        (lambda r: r["metrics"]["idle"].update(samples=[]), "but its samples have None"),
     ],
 )
 def test_a_faulty_record_says_what_is_missing(folder, change, says):
@@ -50,16 +52,6 @@ def test_a_faulty_record_says_what_is_missing(folder, change, says):
     (folder / "l98_bad.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=says):
         records.load("l98_bad")
-
-
-def test_folders_begin_with_the_checkout(monkeypatch, tmp_path):
-    monkeypatch.setattr(records.paths, "course_root", lambda: tmp_path)
-    monkeypatch.delattr(records.paths, "records_dir", raising=False)
-    assert records.folders() == [tmp_path / "benchmarks" / "results", records.paths.PACKAGE / "records"]
-    monkeypatch.setattr(records.paths, "course_root", lambda: None)
-    assert records.folders() == [records.paths.PACKAGE / "records"]
-    monkeypatch.setattr(records.paths, "records_dir", lambda: tmp_path / "r", raising=False)
-    assert records.folders()[0] == tmp_path / "r"
 
 
 def test_every_stored_record_of_the_course_is_sound():
