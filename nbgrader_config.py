@@ -28,4 +28,3 @@ c.ClearSolutions.text_stub = TEXT_STUB
 c.Exchange.root = str(ROOT / ".lessonlib" / "exchange")
 
 c.Execute.timeout = 120  # seconds a cell
-c.KernelManager.transport = "ipc"  # no network socket, and no warning about one

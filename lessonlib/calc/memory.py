@@ -9,8 +9,10 @@ from fractions import Fraction
 
 from .units import GIB, positive
 
-# Bits that a group-128 4-bit weight takes in a file: 4, plus a 16-bit scale and a 4-bit zero point for 128 of them.
-AWQ_BITS = Fraction(4) + Fraction(16 + 4, 128)
+# What a group of 4-bit weights adds to the file: a 16-bit scale and a 4-bit zero point.
+GROUP_BITS = 16 + 4
+# Bits that a group-128 4-bit weight takes in a file: 4.15625.
+AWQ_BITS = Fraction(4) + Fraction(GROUP_BITS, 128)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Budget:
 
     def fits(self, card_bytes: float) -> bool:
         """Whether the total is at most the card's bytes."""
-        return self.total <= card_bytes
+        return self.total <= positive("card_bytes", card_bytes, whole=False)
 
 
 def kv_cache_bytes(
@@ -41,8 +43,15 @@ def kv_cache_bytes(
     for name, value in dict(layers=layers, kv_heads=kv_heads, head_dim=head_dim, batch=batch).items():
         positive(name, value)
     positive("tokens", tokens, zero=True)
-    positive("bytes_per_value", bytes_per_value, whole=False)
-    return _whole(2 * layers * kv_heads * head_dim * tokens * batch * bytes_per_value)
+    size = _exact("bytes_per_value", bytes_per_value)
+    return _whole(2 * layers * kv_heads * head_dim * tokens * batch * size)
+
+
+def kv_bytes_per_token(*, layers: int, kv_heads: int, head_dim: int, bytes_per_value: float = 2) -> float:
+    """Bytes that each further token adds to the cache of one sequence: 2 x layers x K x D x bytes a value."""
+    return kv_cache_bytes(
+        layers=layers, kv_heads=kv_heads, head_dim=head_dim, tokens=1, bytes_per_value=bytes_per_value
+    )
 
 
 def sliding_cache_bytes(
@@ -53,50 +62,49 @@ def sliding_cache_bytes(
     kv_heads: int,
     head_dim: int,
     tokens: int,
+    batch: int = 1,
     bytes_per_value: float = 2,
 ) -> float:
-    """Bytes of the cache of one sequence when `window_layers` of the `layers` keep only the last `window` tokens."""
+    """Bytes of the cache when `window_layers` of the `layers` keep only the last `window` tokens of a sequence."""
+    positive("layers", layers)
     positive("window_layers", window_layers, zero=True)
     positive("window", window)
+    positive("tokens", tokens, zero=True)
     if window_layers > layers:
         raise ValueError(f"window_layers is {window_layers}, but the model has only {layers} layers.")
-    one_layer = dict(kv_heads=kv_heads, head_dim=head_dim, bytes_per_value=bytes_per_value)
-    total = 0
-    if layers > window_layers:
-        total += kv_cache_bytes(layers=layers - window_layers, tokens=tokens, **one_layer)
-    if window_layers:
-        total += kv_cache_bytes(layers=window_layers, tokens=min(tokens, window), **one_layer)
-    return total
+    one_layer = dict(layers=1, kv_heads=kv_heads, head_dim=head_dim, batch=batch, bytes_per_value=bytes_per_value)
+    full = (layers - window_layers) * kv_cache_bytes(tokens=tokens, **one_layer)
+    return _whole(full + window_layers * kv_cache_bytes(tokens=min(tokens, window), **one_layer))
 
 
 def tokens_that_fit(
     budget_bytes: float, *, layers: int, kv_heads: int, head_dim: int, batch: int = 1, bytes_per_value: float = 2
 ) -> int:
-    """The most tokens whose cache takes at most `budget_bytes`."""
+    """The most tokens for each of `batch` sequences whose caches take at most `budget_bytes` together."""
     positive("budget_bytes", budget_bytes, whole=False, zero=True)
     one = kv_cache_bytes(
         layers=layers, kv_heads=kv_heads, head_dim=head_dim, tokens=1, batch=batch, bytes_per_value=bytes_per_value
     )
-    return int(budget_bytes // one)
+    return int(Fraction(budget_bytes) // Fraction(one))
 
 
 def weight_bytes(parameters: int, bits: float) -> float:
     """Bytes of `parameters` weights at `bits` each, all alike: parameters x bits / 8."""
     positive("parameters", parameters)
-    positive("bits", bits, whole=False)
-    return _whole(parameters * Fraction(bits) / 8)
+    return _whole(parameters * _exact("bits", bits) / 8)
 
 
 def awq_weight_bytes(parameters: int, embedding_parameters: int, tied: bool) -> float:
     """Bytes of a group-128 4-bit file: embedding and output matrices stay in 16 bits, the others take 4.15625 bits.
 
     `embedding_parameters` counts one matrix (vocabulary x hidden); an untied model has two of them. Norms are counted
-    with the linear weights (they are some millionths of the whole)."""
+    with the linear weights (they are some millionths of the whole). Source: the layout of AWQ files, one scale and one
+    zero point for 128 weights; the fact base's `awq_g128_estimate`."""
     positive("embedding_parameters", embedding_parameters, zero=True)
     kept = embedding_parameters * (1 if tied else 2)
     if kept >= positive("parameters", parameters):
         raise ValueError(f"The embeddings ({kept:,}) must be fewer than all parameters ({parameters:,}).")
-    return float((parameters - kept) * AWQ_BITS / 8 + kept * 2)
+    return _whole((parameters - kept) * AWQ_BITS / 8 + kept * 2)
 
 
 def kv_heads_per_gpu(kv_heads: int, tp: int) -> int:
@@ -122,17 +130,18 @@ def gpu_budget(
     tp: int = 1,
 ) -> Budget:
     """Bytes on each of `tp` tensor-parallel GPUs: an equal share of the weights, the cache of its key-value heads, and
-    the whole overhead (context, buffers), which every GPU pays."""
+    the whole overhead (context, buffers), which every GPU pays. `weights` and `overhead` are bytes."""
     positive("weights", weights, whole=False)
     positive("overhead", overhead, whole=False, zero=True)
     positive("attention_heads", attention_heads)
+    own_heads = kv_heads_per_gpu(kv_heads, tp)
     if attention_heads % kv_heads:
         raise ValueError(f"{attention_heads} query heads cannot share {kv_heads} key-value heads: it must divide.")
     if attention_heads % tp:
         raise ValueError(f"tp is {tp}, but must divide the {attention_heads} query heads.")
     cache = kv_cache_bytes(
         layers=layers,
-        kv_heads=kv_heads_per_gpu(kv_heads, tp),
+        kv_heads=own_heads,
         head_dim=head_dim,
         tokens=tokens,
         batch=batch,
@@ -143,7 +152,7 @@ def gpu_budget(
 
 def card_bytes(vram_gib: float) -> float:
     """Bytes of a card sold as `vram_gib` GB: vendors mean GiB, before what the driver keeps for itself."""
-    return _whole(positive("vram_gib", vram_gib, whole=False) * GIB)
+    return _whole(_exact("vram_gib", vram_gib) * GIB)
 
 
 def passes_without_cache(prompt: int, new: int) -> int:
@@ -161,6 +170,14 @@ def passes_with_cache(prompt: int, new: int) -> int:
     return prompt + new - 1 if new else 0
 
 
+def scores_without_cache(prompt: int, new: int) -> int:
+    """Query-key pairs of one head of one layer when every step reads the whole text again, with a causal mask:
+    n (n + 1) / 2 for each length n = prompt .. prompt + new - 1. Cubic in the length."""
+    positive("prompt", prompt)
+    positive("new", new, zero=True)
+    return _pyramid(prompt + new - 1) - _pyramid(prompt - 1)
+
+
 def scores_with_cache(prompt: int, new: int) -> int:
     """Query-key pairs of one head of one layer, with a cache and a causal mask: what stays quadratic in the length.
 
@@ -171,6 +188,16 @@ def scores_with_cache(prompt: int, new: int) -> int:
         return 0
     last = prompt + new - 1
     return last * (last + 1) // 2
+
+
+def _pyramid(n: int) -> int:
+    """1 + 3 + 6 + ... + n (n + 1) / 2."""
+    return n * (n + 1) * (n + 2) // 6
+
+
+def _exact(name: str, value: float) -> Fraction:
+    """`value` without rounding, so that bytes come out to the byte at any size."""
+    return Fraction(positive(name, value, whole=False))
 
 
 def _whole(x):

@@ -6,6 +6,7 @@ import math
 
 GB = 10**9
 GIB = 2**30
+NAMES = (("bytes", "bytes"), ("kB", "KiB"), ("MB", "MiB"), ("GB", "GiB"), ("TB", "TiB"))
 
 
 def gb(n: float) -> float:
@@ -20,28 +21,22 @@ def gib(n: float) -> float:
 
 def format_bytes(n: float) -> str:
     """Bytes for people, in both customs: "13.1 GB (12.2 GiB)"; below 1,000 bytes just the count."""
-    if n < 1000:
-        return f"{n:,.0f} bytes"
-    power = min(int(math.log10(n) // 3), 4)
-    decimal, binary = ("kB", "MB", "GB", "TB")[power - 1], ("KiB", "MiB", "GiB", "TiB")[power - 1]
+    positive("n", n, whole=False, zero=True)
+    if round(n) < 1000:
+        return "1 byte" if round(n) == 1 else f"{n:,.0f} bytes"
+    power = next((p for p in range(1, len(NAMES)) if n / 1000**p < 999.5), len(NAMES) - 1)
+    decimal, binary = NAMES[power]
     return f"{_three(n / 1000**power)} {decimal} ({_three(n / 1024**power)} {binary})"
 
 
 def positive(name: str, value, *, whole: bool = True, zero: bool = False):
     """`value`, when it is a finite number above zero (or zero, when `zero`); ValueError in one sentence otherwise."""
-    kinds = (int,) if whole else (int, float)
-    kind = "a whole number" if whole else "a number"
-    bound = "of 0 or more" if zero else "above 0"
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, kinds)
-        or (isinstance(value, float) and not math.isfinite(value))
-    ):
-        raise ValueError(f"{name} is {value!r}, but must be {kind} {bound}.")
-    if value < 0 or (value == 0 and not zero):
+    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        kind, bound = "a whole number" if whole else "a number", "of 0 or more" if zero else "above 0"
         raise ValueError(f"{name} is {value!r}, but must be {kind} {bound}.")
     return value
 
 
 def _three(x: float) -> str:
-    return f"{x:.3g}" if x < 100 else f"{x:,.0f}"
+    return f"{x:.3g}" if x < 99.95 else f"{x:,.0f}"

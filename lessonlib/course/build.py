@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 
 from ..paths import course_root
+from . import readme
 from .execute import execute as execute_notebook
 from .release import content_hash, keep_learners_copy, release
 from .source import atomic_write, read_source, sources
@@ -47,6 +48,8 @@ def main(argv: list[str]) -> int:
             print(f"[{number}/{len(paths)}] {path.stem}", flush=True)
             for line in build(path, root, options.execute):
                 print(f"    {line}", flush=True)
+        if readme.refresh(root):
+            print("README.md: badges refreshed", flush=True)
     except ValueError as error:
         print(f"lessonlib build: {error}", file=sys.stderr)
         return 2
@@ -107,6 +110,8 @@ def _check(paths: list[Path], root: Path) -> int:
             stale.append(f"{path.relative_to(root)} changed since {solution.name} was built")
         elif edition is None or nbformat.writes(release(built)) != nbformat.writes(edition):
             stale.append(f"{learner.relative_to(root)} is not the release of {solution.relative_to(root)}")
+    if readme.refresh(root, check=True):
+        stale.append("the badges of README.md are not those of [tool.lessonlib] repository")
     for line in stale:
         print(f"out of date: {line}; run lessonlib build", file=sys.stderr)
     if not stale:

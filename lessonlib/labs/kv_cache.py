@@ -176,6 +176,11 @@ def timed_generation(model, ids: torch.Tensor, new: int, cached: bool) -> Timing
     return Timing(prefill, time.perf_counter() - started - prefill, made)
 
 
+def made_up_ids(model, tokens: int) -> torch.Tensor:
+    """A prompt (1, tokens) of ids spread over the vocabulary: speed does not depend on what they say."""
+    return (torch.arange(tokens, device=model.device) * 7919 % model.config.vocab_size)[None]
+
+
 @dataclass(frozen=True)
 class Speed:
     """Medians at one prompt length: seconds of the prefill, and seconds a further token with and without a cache."""
@@ -191,10 +196,10 @@ def speed(model, lengths, new: int = 5, rounds: int = 3) -> list[Speed]:
 
     One warm-up first; the order of the two alternates from round to round, and medians are kept. Values do not matter
     for speed, so the prompts are made-up ids. Both ways must give the same tokens: RuntimeError otherwise."""
-    timed_generation(model, _made_up(model, lengths[0]), 2, cached=True)
+    timed_generation(model, made_up_ids(model, lengths[0]), 2, cached=True)
     results = []
     for tokens in lengths:
-        ids, runs = _made_up(model, tokens), {True: [], False: []}
+        ids, runs = made_up_ids(model, tokens), {True: [], False: []}
         for number in range(rounds):
             for cached in (True, False) if number % 2 == 0 else (False, True):
                 runs[cached].append(timed_generation(model, ids, new, cached))
@@ -259,13 +264,8 @@ def kl_divergence(logits: torch.Tensor, reference: torch.Tensor) -> float:
 
 def _top(bits: int) -> int:
     if bits not in (4, 8):
-        raise ValueError(f"bits is {bits}, but this lab rounds to 4 or 8 bits.")
+        raise ValueError(f"bits is {bits}, but this lab rounds to 4 or 8 bits: choose one of them.")
     return 2 ** (bits - 1) - 1
-
-
-def _made_up(model, tokens: int) -> torch.Tensor:
-    ids = torch.arange(tokens, device=model.device) * 7919 % model.config.vocab_size
-    return ids[None]
 
 
 def _projections(layer):

@@ -128,7 +128,12 @@ def _check_folder(folder: Path) -> None:
         raise ModelNotAvailable(f"The folder {str(folder)!r} has no *.safetensors weights: copy the model again.")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        needed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        try:
+            needed = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ModelNotAvailable(
+                f"The folder {str(folder)!r} has a damaged {index.name}, the list of its weights files: copy it again."
+            ) from None
         missing = sorted(needed - {path.name for path in weights})
         if missing:
             raise ModelNotAvailable(f"The folder {str(folder)!r} lacks the weights file {missing[0]}: copy it again.")

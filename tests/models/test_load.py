@@ -134,6 +134,12 @@ def test_a_shard_of_the_index_is_missing(copy):
     assert "model-00002-of-00002.safetensors" in refused(copy)
 
 
+@pytest.mark.parametrize("text", ['{"weight_map"', "{}", "[]", "3", '{"weight_map": [1]}'])
+def test_a_damaged_index(copy, text):
+    (copy / "model.safetensors.index.json").write_text(text)
+    assert "damaged model.safetensors.index.json" in refused(copy)
+
+
 def test_a_dtype_must_be_one(finished):
     for wrong in ("float17", "int8", torch.int32, 16):
         with pytest.raises(ValueError, match="no floating-point type"):

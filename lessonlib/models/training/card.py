@@ -110,7 +110,7 @@ def _table(record: dict) -> list[str]:
         f"| context | {shape['context']} positions; {windows} |",
         f"| training | {record['tokens_seen']:,} sampled tokens in {record['steps']:,} steps, "
         f"{record['training_minutes']} minutes, seed {record['seed']}, {record['date']} |",
-        f"| last training loss | {record['curve'][-1][1]:.3f} nats a token |" if record["curve"] else "",
+        *(f"| last training loss | {loss:.3f} nats a token |" for _, loss in record["curve"][-1:]),
         f"| device | {record['device']} |",
         f"| versions | {', '.join(f'{name} {version}' for name, version in record['versions'].items())} |",
         f"| corpus | sha256 `{record['data_sha256']}` |",

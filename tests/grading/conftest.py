@@ -1,0 +1,83 @@
+"""A copy of the course in which stock nbgrader grades four sample submissions, once for all tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from .samples import samples
+
+ROOT = Path(__file__).resolve().parents[2]
+ASSIGNMENT, NOTEBOOK = "00_start_here", "00_start_here"
+CELL_TIMEOUT = 20  # seconds; the endless loop runs into it once for each test cell of its exercise
+
+
+@dataclass
+class Course:
+    """A course folder with its own environment for commands."""
+
+    root: Path
+    environment: dict
+
+    def run(self, *command: str, ok: bool = True) -> subprocess.CompletedProcess:
+        """Run a command in the course folder; asserts that it succeeds unless told otherwise."""
+        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=600)
+        assert not ok or done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done
+
+    def nbgrader(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a stock nbgrader command."""
+        return self.run(sys.executable, "-m", "nbgrader", *arguments)
+
+
+def make_course(folder: Path) -> Course:
+    """The course's real folders and configuration, with the submissions of four students in place."""
+    root = folder / "course"
+    root.mkdir(parents=True)
+    for name in ("nbgrader_config.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, root / name)
+    for name in ("solutions", "notebooks"):
+        shutil.copytree(ROOT / name / ASSIGNMENT, root / name / ASSIGNMENT)
+    with open(root / "nbgrader_config.py", "a", encoding="utf-8") as file:
+        file.write(f"\nc.Execute.timeout = {CELL_TIMEOUT}\n")
+    solution = root / "solutions" / ASSIGNMENT / f"{NOTEBOOK}.ipynb"
+    for student, notebook in samples(solution, root / "notebooks" / ASSIGNMENT / f"{NOTEBOOK}.ipynb").items():
+        path = root / "grading" / "submitted" / student / ASSIGNMENT / f"{NOTEBOOK}.ipynb"
+        path.parent.mkdir(parents=True)
+        nbformat.write(notebook, path)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "JUPYTER_CONFIG_DIR": str(folder / "jupyter"),
+        "OMP_NUM_THREADS": "1",
+    }
+    return Course(root, environment)
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+    """After `nbgrader generate_assignment`, with a learner's changed notebook in the release folder before it."""
+    course = make_course(tmp_path_factory.mktemp("stock"))
+    path = course.root / "notebooks" / ASSIGNMENT / f"{NOTEBOOK}.ipynb"
+    learner = nbformat.read(path, as_version=4)
+    learner.cells[0].source += "\n\nmy own note"
+    nbformat.write(learner, path)
+    course.nbgrader("generate_assignment", ASSIGNMENT, "--force")
+    return course
+
+
+@pytest.fixture(scope="session")
+def graded(released):
+    """After release, autograde, feedback and export."""
+    released.nbgrader("release_assignment", ASSIGNMENT)
+    released.nbgrader("autograde", ASSIGNMENT)
+    released.nbgrader("generate_feedback", ASSIGNMENT)
+    released.nbgrader("export", "--to", "grades.csv")
+    return released
