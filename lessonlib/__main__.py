@@ -4,14 +4,25 @@ This file and `lessonlib/__init__.py` keep to syntax that old Pythons read, so t
 
 import sys
 
+
+def newer_python():
+    """The name of a Python on the path that is new enough, or an example."""
+    try:
+        from shutil import which
+    except ImportError:  # Python 2
+        return "python3.12"
+    return next((name for name in ("python3.13", "python3.12", "python3.11") if which(name)), "python3.12")
+
+
 if sys.version_info < (3, 11):
     sys.stderr.write(
-        "lessonlib needs Python 3.11 or newer, and this is Python %d.%d: install a newer one and start with it, "
-        "for example python3.12 -m lessonlib lab.\n" % sys.version_info[:2]
+        "lessonlib: this is Python %d.%d, and the course needs 3.11 or newer: start it with such a one, "
+        "for example %s -m lessonlib lab.\n" % (sys.version_info[0], sys.version_info[1], newer_python())
     )
     sys.exit(2)
 
-from lessonlib.environment import SetupError, run_in_environment  # noqa: E402 (after the check of the version)
+from lessonlib.environment import run_in_environment  # noqa: E402 (after the check of the version)
+from lessonlib.packages import SetupError  # noqa: E402
 
 if __name__ == "__main__":
     try:
@@ -20,4 +31,5 @@ if __name__ == "__main__":
         sys.stderr.write("lessonlib: %s\n" % error)
         sys.exit(2)
     except KeyboardInterrupt:
+        sys.stderr.write("\nlessonlib: stopped.\n")
         sys.exit(130)

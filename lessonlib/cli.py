@@ -1,4 +1,6 @@
-"""The command line: `lessonlib COMMAND` inside the environment, `python3 -m lessonlib COMMAND` anywhere."""
+"""The command line: `lessonlib COMMAND` inside the environment, `python3 -m lessonlib COMMAND` anywhere.
+
+A command is a module with `main(argv) -> exit status`. Status 2 is a mistake in the command, told in one sentence."""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ COMMANDS = {
     "build": ("lessonlib.course.build", "build the notebooks from their sources"),
     "lint": ("lessonlib.course.lint", "check pages against the rules of CONTRIBUTING.md"),
 }
+# These are standard library only, and their `check(argv)` finds mistakes before a set-up of minutes.
+BARE = ("lab", "test")
 
 
 def help_text() -> str:
@@ -20,20 +24,31 @@ def help_text() -> str:
     rows = "\n".join(f"  {name:<8}{words}" for name, (_, words) in COMMANDS.items())
     return (
         f"usage: python3 -m lessonlib COMMAND [options]\n\n{rows}\n\n"
-        "Every command sets up the course's environment first, when it is not there. COMMAND --help tells its options."
+        "Begin with: python3 -m lessonlib lab\n"
+        "Every command sets up the course's environment first, when it is not there (.venv, once; a few minutes).\n"
+        "COMMAND --help tells its options."
     )
 
 
 def problem_with(argv: list[str]) -> int | None:
-    """Answer what needs no environment: help (0) and unknown commands (2). None when the command can be run."""
+    """Answer what needs no environment: help (0) and mistakes (2). None when the command can be run."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(help_text())
         return 0
-    if argv[0] not in COMMANDS:
-        near = get_close_matches(argv[0], COMMANDS, n=1)
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        print(f"lessonlib: there is no command {argv[0]!r}; there are {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
+        print(f"lessonlib: there is no command {name!r}; there are {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
         return 2
+    if name in BARE:
+        try:
+            import_module(COMMANDS[name][0]).check(rest)
+        except ValueError as error:
+            print(f"lessonlib {name}: {error}", file=sys.stderr)
+            return 2
+        except SystemExit as end:  # argparse has said what it had to say
+            return int(end.code or 0)
     return None
 
 
@@ -43,7 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     problem = problem_with(argv)
     if problem is not None:
         return problem
-    return import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+    try:
+        return import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,30 +1,35 @@
 """The course's own Python environment: made once, repaired when a set-up was killed, found at once afterwards.
 
-Standard library only. The stamp inside `.venv` is written last, so whatever has no stamp is unfinished."""
+Standard library only. The stamp inside `.venv` is written last, so whatever has no stamp is unfinished. One set-up
+runs at a time: a lock of the operating system, which pip holds too, so that not even a killed start leaves two."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import packages
+from .packages import SetupError
 from .paths import course_root
 
 STAMP, OURS = "lessonlib.stamp", "lessonlib.made"
-NEEDED_BYTES = 4 * 10**9  # 1.6 GB measured on Linux with CPU wheels; room for pip's cache and a larger torch
-TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-EXTRAS = ".[lab,dev]"
-
-
-class SetupError(Exception):
-    """The environment cannot be made; the message says why and what to do, in a sentence."""
+FULL_BYTES = {True: 4 * 10**9, False: 9 * 10**9}  # CPU torch: 1.6 GB measured; else CUDA libraries; plus pip's cache
+NEEDED = ("pip", "torch", "transformers", "jupyterlab", "nbgrader", "pytest")
+# Prints where lessonlib is found, when every package of the list given is there.
+PROBE = """
+import sys
+from importlib.util import find_spec
+print(find_spec("lessonlib").origin if all(map(find_spec, sys.argv[1:])) else "")
+"""
 
 
 def run_in_environment(argv: list[str]) -> int:
@@ -39,13 +44,15 @@ def run_in_environment(argv: list[str]) -> int:
     root = course_root()
     if root is None:
         raise SetupError("this is not a checkout of the course: change into its folder (the one with pyproject.toml).")
-    if Path(sys.prefix).resolve() == (root / ".venv").resolve():
-        if current_stamp(root) == wanted_stamp(root):
-            return cli.main(argv)
-        # The environment cannot replace itself: let the Python it was made from do it.
-        base = Path(getattr(sys, "_base_executable", sys.executable))
-        raise SetupError(f"the environment is out of date: run {base} -m lessonlib {' '.join(argv)}.")
-    python = ensure(root)
+    inside = Path(sys.prefix).resolve() == (root / ".venv").resolve()
+    if inside and current_stamp(root) == wanted_stamp(root):
+        return cli.main(argv)
+    if inside:  # it cannot rebuild itself: the Python that it was made from does
+        python = Path(getattr(sys, "_base_executable", sys.executable))
+        if python == Path(sys.executable) or not python.exists():
+            raise SetupError("the environment is out of date: leave it (deactivate) and start again with python3.")
+    else:
+        python = ensure(root)
     command = [str(python), "-m", "lessonlib", *argv]
     if os.name == "posix":
         sys.stdout.flush()
@@ -54,39 +61,39 @@ def run_in_environment(argv: list[str]) -> int:
 
 
 def ensure(root: Path, say=print) -> Path:
-    """The Python of `root`/.venv, after making or repairing the environment where its stamp is missing or old."""
+    """The Python of `root`/.venv, after making or repairing the environment where it is missing, old or broken."""
     venv = root / ".venv"
     python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if _usable(root, python):
         return python
-    with _lock(root, say):
-        if _usable(root, python):  # another start finished it while this one waited
-            return python
-        say("Setting up the course (once; a few minutes).", flush=True)
-        _check_disk(root)
-        if venv.exists() and not (venv / OURS).exists():
-            _put_aside(venv, say)
-        if venv.exists() and (current_stamp(root) is None or not _runs(python)):
-            say("[1/3] removing an unfinished environment", flush=True)
-            shutil.rmtree(venv)
-        if not venv.exists():
-            say("[1/3] making .venv", flush=True)
-            _make_venv(venv)
-        (venv / STAMP).unlink(missing_ok=True)
-        _install(root, python, say)
-        partial = venv / (STAMP + ".part")
-        partial.write_text(wanted_stamp(root), encoding="utf-8")
-        partial.replace(venv / STAMP)
-        say("[3/3] ready", flush=True)
+    started = time.monotonic()
+    try:
+        with _lock(root, say) as lock:
+            if _usable(root, python):  # another start finished it while this one waited
+                return python
+            _prepare(root, venv, python, say)
+            old = current_stamp(root)
+            (venv / STAMP).unlink(missing_ok=True)
+            try:
+                packages.install(root, python, say, lock)
+            except SetupError:
+                if old is not None and _works(root, python):  # pip changed nothing: keep what worked before
+                    _write_stamp(venv, old)
+                raise
+            _write_stamp(venv, wanted_stamp(root))
+            say(f"[3/3] ready after {time.monotonic() - started:.0f} s", flush=True)
+    except OSError as error:
+        raise SetupError(_explain(error, root)) from error
     return python
 
 
 def wanted_stamp(root: Path) -> str:
-    """A hash of what the environment is made from: pyproject.toml, constraints.txt and the Python version."""
-    digest = hashlib.sha256(f"{sys.version_info[:2]}".encode())
-    for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((root / name).read_bytes())
-    return digest.hexdigest()
+    """A hash of what the environment is made from: constraints.txt and those tables of pyproject.toml that choose
+    packages. Other settings there (an address, a linter's rules) ask for no new set-up."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    hatch = project.get("tool", {}).get("hatch", {})
+    chosen = json.dumps([project.get("build-system"), project.get("project"), hatch], sort_keys=True)
+    return hashlib.sha256(chosen.encode() + (root / "constraints.txt").read_bytes()).hexdigest()
 
 
 def current_stamp(root: Path) -> str | None:
@@ -97,57 +104,57 @@ def current_stamp(root: Path) -> str | None:
         return None
 
 
-def pip_command(root: Path, python: Path, cpu_index: bool) -> list[str]:
-    """The one install command. With `cpu_index`, PyTorch's CPU wheels are preferred to the large CUDA ones."""
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
-    command += ["-c", str(root / "constraints.txt"), "-e", EXTRAS]
-    if cpu_index:
-        command += ["--extra-index-url", TORCH_CPU_INDEX]
-    return command
+def _usable(root: Path, python: Path) -> bool:
+    return current_stamp(root) == wanted_stamp(root) and _works(root, python)
 
 
-def wants_cpu_wheels() -> bool:
-    """Whether this machine should get PyTorch's CPU wheels: Linux without an NVIDIA driver, and the index answers.
-
-    An index that does not answer would make pip retry for seconds, so it is asked first; pip then takes what its own
-    configuration offers."""
-    if sys.platform != "linux" or shutil.which("nvidia-smi"):
-        return False
-    host = TORCH_CPU_INDEX.split("/")[2]
+def _works(root: Path, python: Path) -> bool:
+    """Whether this Python starts, finds the main packages, and finds lessonlib in this checkout, not in another one
+    (a moved or copied course)."""
     try:
-        socket.create_connection((host, 443), timeout=3).close()
+        done = subprocess.run(
+            [str(python), "-I", "-c", PROBE, *NEEDED], cwd=root, capture_output=True, text=True, timeout=60
+        )
+    except subprocess.TimeoutExpired:  # a busy machine is no reason to throw an environment away
+        return True
     except OSError:
         return False
-    return True
+    found = done.stdout.strip()
+    return bool(found) and done.returncode == 0 and Path(found).resolve().is_relative_to(root.resolve())
 
 
-def explain_pip(log: str) -> str:
-    """What a failed install means, as one sentence with the way out."""
-    if "No space left on device" in log:
-        return "the disk is full: free some gigabytes and start again."
-    if re.search(r"name resolution|NewConnectionError|Network is unreachable|ConnectTimeout|Connection refused", log):
-        return "the package registry cannot be reached: the first set-up needs the network; connect and start again."
-    errors = [line for line in log.splitlines() if line.startswith("ERROR:")]
-    return f"pip could not install the packages ({(errors or ['no reason given'])[0]}); see .lessonlib/setup.log."
+def _prepare(root: Path, venv: Path, python: Path, say) -> None:
+    """An environment of ours with a working pip: new, or the present one where only packages change."""
+    if venv.is_symlink() or (venv.exists() and not (venv / OURS).exists()):
+        _put_aside(venv, say)
+    if venv.exists() and current_stamp(root) is not None and _works(root, python):
+        say("Bringing the course's packages up to date.", flush=True)
+        return
+    say("Setting up the course (once; a few minutes).", flush=True)
+    if venv.exists():
+        say("[1/3] removing an unfinished or broken environment", flush=True)
+        (venv / STAMP).unlink(missing_ok=True)
+        for entry in venv.iterdir():  # the mark that it is ours goes last
+            if entry.name != OURS:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    _check_disk(root)
+    say("[1/3] making .venv", flush=True)
+    venv.mkdir(exist_ok=True)
+    (venv / OURS).write_text("Made by python3 -m lessonlib; may be deleted.\n", encoding="utf-8")
+    _make_venv(venv)
 
 
-def _usable(root: Path, python: Path) -> bool:
-    return current_stamp(root) == wanted_stamp(root) and python.exists()
-
-
-def _runs(python: Path) -> bool:
-    try:
-        return subprocess.run([str(python), "-c", "import pip"], capture_output=True, timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
-def _check_disk(root: Path) -> None:
-    free = shutil.disk_usage(root).free
-    if free < NEEDED_BYTES:
-        raise SetupError(
-            f"the disk has {free / 1e9:.1f} GB free and the set-up may need {NEEDED_BYTES / 1e9:.0f} GB: free some space."
-        )
+def _make_venv(venv: Path) -> None:
+    made = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True)
+    if not made.returncode:
+        return
+    words = (made.stdout + made.stderr).strip()
+    if "ensurepip" in words or "No module named" in words:
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        raise SetupError(f"this Python lacks the venv module: install it (Debian: sudo apt install {package}).")
+    if "No space left" in words:
+        raise SetupError("the disk is full: free some gigabytes and start again.")
+    raise SetupError(f"the environment could not be made: {words.splitlines()[-1] if words else 'no reason given'}.")
 
 
 def _put_aside(venv: Path, say) -> None:
@@ -159,77 +166,54 @@ def _put_aside(venv: Path, say) -> None:
     say(f"[1/3] .venv was not made by lessonlib: it is kept as {kept.name}", flush=True)
 
 
-def _make_venv(venv: Path) -> None:
-    made = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True)
-    if made.returncode:
-        shutil.rmtree(venv, ignore_errors=True)
-        words = made.stdout + made.stderr
-        if "ensurepip" in words:
-            version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-            raise SetupError(
-                f"this Python lacks the venv module: install it (Debian: apt install python{version}-venv)."
-            )
+def _check_disk(root: Path) -> None:
+    free, needed = shutil.disk_usage(root).free, FULL_BYTES[not packages.has_nvidia()]
+    if free < needed:
         raise SetupError(
-            f"the environment could not be made: {words.strip().splitlines()[-1] if words.strip() else '?'}"
+            f"the disk has {free / 1e9:.1f} GB free and the set-up may need {needed / 1e9:.0f} GB: "
+            "free some space and start again."
         )
-    (venv / OURS).write_text("Made by python3 -m lessonlib; may be deleted.\n", encoding="utf-8")
 
 
-def _install(root: Path, python: Path, say) -> None:
-    log = root / ".lessonlib" / "setup.log"
-    log.parent.mkdir(exist_ok=True)
-    command = pip_command(root, python, wants_cpu_wheels())
-    started, count, lines = time.monotonic(), 0, []
-    tty = sys.stdout.isatty()
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    with log.open("w", encoding="utf-8") as file:
-        for line in process.stdout:
-            file.write(line)
-            lines.append(line)
-            count += line.startswith("Collecting ")
-            installing = "Installing collected packages" in line
-            if installing or (line.startswith("Collecting ") and (tty or count % 25 == 1)):
-                now = "installing them" if installing else line.split()[1]
-                text = f"[2/3] packages: {count} found, {now} ({time.monotonic() - started:.0f} s)"
-                say(f"\r{text:<78}" if tty else text, end="" if tty and not installing else "\n", flush=True)
-    if process.wait():
-        raise SetupError(explain_pip("".join(lines)))
+def _explain(error: OSError, root: Path) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full: free some gigabytes and start again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename or root} cannot be written: use a copy of the course in a folder of your own."
+    return f"the set-up stopped ({error}): start again."
+
+
+def _write_stamp(venv: Path, stamp: str) -> None:
+    partial = venv / (STAMP + ".part")
+    partial.write_text(stamp, encoding="utf-8")
+    partial.replace(venv / STAMP)
 
 
 @contextmanager
 def _lock(root: Path, say):
-    """One set-up at a time. The lock names its process, so that a killed one does not block the next."""
+    """One set-up at a time; yields the open lock file. The operating system frees it when its last holder ends."""
     path = root / ".lessonlib" / "setup.lock"
     path.parent.mkdir(exist_ok=True)
-    told = False
-    while True:
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            if not _alive(path):
-                path.unlink(missing_ok=True)
-                continue
-            if not told:
-                say("Another start is setting up the course: waiting for it.", flush=True)
-                told = True
-            time.sleep(1)
-    os.write(handle, str(os.getpid()).encode())
-    os.close(handle)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    with path.open("a+b") as file:
+        if not _try_lock(file):
+            say("Another start is setting up the course: waiting for it.", flush=True)
+            while not _try_lock(file):
+                time.sleep(0.5)
+        yield file
 
 
-def _alive(lock: Path) -> bool:
+def _try_lock(file) -> bool:
     try:
-        text = lock.read_text(encoding="utf-8")
-        if not text:  # just made: its process has not written its number yet
-            return time.time() - lock.stat().st_mtime < 10
-        os.kill(int(text), 0)
-        return True
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # A file system without locks (some network folders) must not stop a lone learner.
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK)
+    return True

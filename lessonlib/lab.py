@@ -1,12 +1,14 @@
-"""`lessonlib lab`: JupyterLab on the course, with the learner's or the instructor's tools."""
+"""`lessonlib lab`: JupyterLab on the course, with the learner's or the instructor's tools. Standard library only, so
+that mistakes in the command are told before a set-up; the run of `--lite-check` stands in `lite_check.py`."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
-import resource
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -19,14 +21,14 @@ from .paths import course_root
 # Learners see Validate and Assignment List; the tools of an instructor and the news pop-up stay away.
 NEWS = "@jupyterlab/apputils-extension:announcements"
 INSTRUCTOR = ("@jupyter/nbgrader:create-assignment", "@jupyter/nbgrader:formgrader", "@jupyter/nbgrader:course-list")
-LITE_LESSONS = ("00_start_here", "05_kv_cache")
-START_SECONDS = 60
+FIRST_PORT, LAST_PORT = 8888, 8987
+START_SECONDS = 90  # a first start compiles every package
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     made = argparse.ArgumentParser(prog="lessonlib lab", description="Start JupyterLab on the course.")
-    made.add_argument("--port", type=int, help="the port to serve on (default: 8888, or the next free one)")
+    made.add_argument("--port", type=int, help=f"the port to serve on (default: {FIRST_PORT}, or the next free one)")
     made.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
     made.add_argument("--instructor", action="store_true", help="show formgrader, Create Assignment and Course List")
     made.add_argument(
@@ -37,6 +39,13 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def check(argv: list[str]) -> None:
+    """Raise ValueError for a port that cannot be had, and end as argparse does for other mistakes and --help."""
+    options = parser().parse_args(argv)
+    if not options.lite_check:
+        choose_port(options.port)
+
+
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit status (2: a mistake in the command)."""
     options = parser().parse_args(argv)
@@ -44,7 +53,11 @@ def main(argv: list[str]) -> int:
     try:
         if root is None:
             raise ValueError("this is not a checkout of the course: change into its folder.")
-        return lite_check(root) if options.lite_check else serve(root, options)
+        if options.lite_check:
+            from .lite_check import lite_check
+
+            return lite_check(root)
+        return serve(root, options)
     except ValueError as error:
         print(f"lessonlib lab: {error}", file=sys.stderr)
         return 2
@@ -52,9 +65,10 @@ def main(argv: list[str]) -> int:
 
 def serve(root: Path, options) -> int:
     """Start JupyterLab, print its address when it answers, and wait until it ends."""
-    port = choose_port(options.port)
-    token = secrets.token_hex(16)
-    process = subprocess.Popen(command(port, token), cwd=root, env=environment(root, options.instructor))
+    port, token = choose_port(options.port), secrets.token_hex(16)
+    print("Starting JupyterLab ...", flush=True)
+    old = signal.signal(signal.SIGTERM, _interrupt)  # ended from outside, it must not leave the server behind
+    process = subprocess.Popen(command(port), cwd=root, env=environment(root, options.instructor, token))
     try:
         if not answers(port, process):
             print("lessonlib lab: JupyterLab did not start; its own words stand above.", file=sys.stderr)
@@ -70,56 +84,74 @@ def serve(root: Path, options) -> int:
         print("\nStopping JupyterLab.", flush=True)
         return 0
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        signal.signal(signal.SIGTERM, old)
+        stop(process)
 
 
-def command(port: int, token: str) -> list[str]:
+def command(port: int) -> list[str]:
     """The server's command line."""
     return [
         sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}", "--log-level=WARN", "--expose-app-in-browser",
+        "--log-level=WARN", "--expose-app-in-browser",
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]  # fmt: skip
 
 
-def environment(root: Path, instructor: bool) -> dict:
+def environment(root: Path, instructor: bool, token: str) -> dict:
     """The server's environment: a project-local Jupyter configuration with the profile, offline unless told otherwise,
-    and this Python's programs first on the path (nbgrader calls some by name)."""
+    the token (not on a command line, where others could read it), and this Python's programs first on the path
+    (nbgrader calls some by name)."""
     profile = root / ".lessonlib" / ("jupyter-instructor" if instructor else "jupyter-learner")
-    page_config = profile / "labconfig" / "page_config.json"
-    page_config.parent.mkdir(parents=True, exist_ok=True)
-    disabled = (NEWS,) if instructor else (NEWS, *INSTRUCTOR)
-    page_config.write_text(json.dumps({"disabledExtensions": dict.fromkeys(disabled, True)}), encoding="utf-8")
+    write_profile(profile, instructor)
     (root / ".lessonlib" / "exchange").mkdir(parents=True, exist_ok=True)
     return {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(profile),
+        "JUPYTER_TOKEN": token,
         "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     }
 
 
+def write_profile(folder: Path, instructor: bool = False) -> None:
+    """Write the profile into a Jupyter configuration folder. Extensions that somebody disabled or enabled there by
+    hand keep their state."""
+    path = folder / "labconfig" / "page_config.json"
+    try:
+        page = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        page = {}
+    disabled = dict.fromkeys((NEWS,) if instructor else (NEWS, *INSTRUCTOR), True)
+    page["disabledExtensions"] = disabled | page.get("disabledExtensions", {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
+
+
 def choose_port(asked: int | None) -> int:
-    """`asked` when it is free, else (nothing asked) the first free one from 8888. ValueError when it is taken."""
-    if asked is not None:
-        if not 1 <= asked <= 65535:
-            raise ValueError(f"--port {asked} is no port: give a number from 1 to 65535.")
-        if not _free(asked):
-            raise ValueError(f"port {asked} is taken: stop what uses it, or give another --port.")
-        return asked
-    return next(port for port in range(8888, 65536) if _free(port))
+    """`asked` when it is free, else (nothing asked) the first free one from 8888. ValueError when it cannot be had."""
+    if asked is None:
+        free = (port for port in range(FIRST_PORT, LAST_PORT + 1) if _refusal(port) is None)
+        port = next(free, None)
+        if port is None:
+            raise ValueError(f"the ports from {FIRST_PORT} to {LAST_PORT} are all taken: give another --port.")
+        return port
+    if not 1 <= asked <= 65535:
+        raise ValueError(f"--port {asked} is no port: give a number from 1 to 65535.")
+    refusal = _refusal(asked)
+    if refusal == errno.EACCES:
+        raise ValueError(f"port {asked} is for administrators: give a --port of 1024 or more.")
+    if refusal is not None:
+        raise ValueError(f"port {asked} is taken: stop what uses it, or give another --port.")
+    return asked
 
 
 def answers(port: int, process: subprocess.Popen) -> bool:
     """Wait until the server answers; False when it ended or stayed silent."""
+    open_directly = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # never through a proxy
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2):
+            with open_directly(f"http://127.0.0.1:{port}/api", timeout=2):
                 return True
         except OSError:
             time.sleep(0.2)
@@ -132,51 +164,31 @@ def first_page(root: Path) -> str:
     return f"/tree/{page}" if (root / page).is_file() else ""
 
 
-def lite_check(root: Path) -> int:
-    """Run the first lessons as a learner would, without exercises solved; 0 when only open exercises stop."""
-    failed = 0
-    for lesson in LITE_LESSONS:
-        started = time.monotonic()
-        problems, gaps = run_learner_edition(root / "notebooks" / lesson / f"{lesson}.ipynb")
-        seconds = time.monotonic() - started
-        state = f"{len(problems)} problems" if problems else "ok"
-        print(f"{lesson}: {state}, {gaps} exercise cells open, {seconds:.0f} s", flush=True)
-        for problem in problems:
-            print(f"    {problem}", file=sys.stderr)
-        failed += bool(problems)
-    scale = 1024 if sys.platform != "darwin" else 1  # ru_maxrss is in KiB on Linux and in bytes on macOS
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * scale
-    print(
-        f"largest process: {peak / 1e6:.0f} MB. {'Something is wrong; see above.' if failed else 'Your machine works.'}"
-    )
-    return 1 if failed else 0
+def stop(process: subprocess.Popen) -> None:
+    """End the server and its kernels, gently first."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
-def run_learner_edition(path: Path) -> tuple[list[str], int]:
-    """Execute a learner notebook: (errors other than open exercises, number of cells that stop at an open one)."""
-    import nbformat
-
-    from .course.execute import execute
-
-    if not path.is_file():
-        return [f"{path.name} is missing: run lessonlib build."], 0
-    notebook = nbformat.read(path, as_version=4)
-    execute(notebook, allow_errors=True)
-    problems, gaps = [], 0
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output.output_type == "error" and output.ename == "NotImplementedError":
-                gaps += 1
-            elif output.output_type == "error":
-                problems.append(f"cell {cell.id}: {output.ename}: {output.evalue}")
-    return problems, gaps
+def _interrupt(number, frame):
+    raise KeyboardInterrupt
 
 
-def _free(port: int) -> bool:
+def _refusal(port: int) -> int | None:
+    """Why this port cannot be served on: the system's error number, or None when it can."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.settimeout(1)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:  # somebody answers there
+            return errno.EADDRINUSE
+    with socket.socket() as probe:
+        if os.name != "nt":  # a port that was just left is free; on Windows the option would take over others' ports
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.errno or errno.EADDRINUSE
+    return None

@@ -1,4 +1,6 @@
-"""`lessonlib test`: bring the system programs that some tests need, then run pytest."""
+"""`lessonlib test`: bring the system programs that some tests need, then run pytest. Standard library only.
+
+The table of those programs serves `tests/conftest.py` as well: a plain `pytest` leaves out, and names, the same tests."""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from .paths import course_root
 
@@ -25,60 +28,94 @@ class Tool:
         return next(filter(None, map(shutil.which, self.programs)), None)
 
 
-TOOLS = [Tool(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser")]
+TOOLS = (Tool(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser"),)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's options; what it does not know goes to pytest."""
     made = argparse.ArgumentParser(
-        prog="lessonlib test", description="Run the course's tests. Further options go to pytest.", add_help=True
+        prog="lessonlib test",
+        description="Run the course's tests. All further options and paths go to pytest, for example -x or tests/calc.",
+        allow_abbrev=False,
     )
-    made.add_argument("--lesson", metavar="NN", help="only the gates of one lesson, for example 05")
+    made.add_argument("--lesson", metavar="NN", help="only the gates and tests of one lesson, for example 05")
     made.add_argument("-k", metavar="EXPR", help="only tests whose name matches, as in pytest")
+    made.add_argument("-m", metavar="MARKS", help="only tests with these marks, as in pytest: 'not slow'")
     return made
 
 
+def check(argv: list[str]) -> None:
+    """Raise ValueError for a lesson that is not there, and end as argparse does for other mistakes and --help."""
+    options, _ = parser().parse_known_args(argv)
+    root = course_root()
+    if options.lesson and root:
+        lesson_mark(root, options.lesson)
+
+
 def main(argv: list[str]) -> int:
-    """Run the command; returns pytest's exit status, 1 when a program is missing in CI."""
+    """Run the command; returns pytest's exit status."""
     options, rest = parser().parse_known_args(argv)
     root = course_root()
-    if root is None:
-        print("lessonlib test: this is not a checkout of the course: change into its folder.", file=sys.stderr)
+    try:
+        if root is None:
+            raise ValueError("this is not a checkout of the course: change into its folder.")
+        arguments = pytest_arguments(root, options, rest)
+    except ValueError as error:
+        print(f"lessonlib test: {error}", file=sys.stderr)
         return 2
-    arguments = [*rest]
-    missing: list[Tool] = []
+    provide(TOOLS)  # what is missing still, tests/conftest.py tells
+    return subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=root)
+
+
+def pytest_arguments(root: Path, options, rest: list[str]) -> list[str]:
+    """What pytest is told. ValueError names the lessons when there is no such one."""
+    marks = [f"({options.m})"] if options.m else []
     if options.lesson:
-        arguments += ["-m", f"l{options.lesson:0>2}"]
-    else:
-        missing = [tool for tool in TOOLS if not provide(tool)]
-        if missing and os.environ.get("CI"):
-            print(f"lessonlib test: missing in CI: {_names(missing)}", file=sys.stderr)
-            return 1
-        if missing:
-            arguments += ["-m", " and ".join(f"not {tool.mark}" for tool in missing)]
-    if options.k:
-        arguments += ["-k", options.k]
-    environment = {**os.environ, "LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1"}
-    status = subprocess.call([sys.executable, "-m", "pytest", *arguments], cwd=root, env=environment)
-    if missing:
-        marks = ", ".join(tool.mark for tool in missing)
-        print(f"\n!!! LEFT OUT: the tests marked {marks}, for want of {_names(missing)}.", file=sys.stderr)
-        print(f"!!! Bring them with: sudo apt-get install {' '.join(t.package for t in missing)}", file=sys.stderr)
-    return status
+        marks.append(lesson_mark(root, options.lesson))
+    made = list(rest)
+    made += ["-m", " and ".join(marks)] if marks else []
+    return made + (["-k", options.k] if options.k else [])
 
 
-def provide(tool: Tool) -> bool:
-    """Whether the program is there, after trying to install its package where that is possible (root on Debian)."""
-    if tool.found():
-        return True
-    if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
-        return False
-    print(f"Installing {tool.package} ...", flush=True)
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.call(["apt-get", "update", "-qq"], env=quiet, stdout=subprocess.DEVNULL)
-    subprocess.call(["apt-get", "install", "-y", "-qq", tool.package], env=quiet, stdout=subprocess.DEVNULL)
-    return tool.found() is not None
+def lesson_mark(root: Path, lesson: str) -> str:
+    """The pytest mark of a lesson given as 5, 05 or 05_kv_cache."""
+    number = lesson.split("_")[0].rjust(2, "0")
+    known = sorted({path.parent.name[:2] for path in root.glob("solutions/[0-9][0-9]_*/*.py")})
+    if number not in known:
+        raise ValueError(f"there is no lesson {lesson!r}; there are {', '.join(known) or 'none yet'}.")
+    return f"l{number}"
 
 
-def _names(tools: list[Tool]) -> str:
-    return ", ".join(tool.package for tool in tools)
+def strict() -> bool:
+    """Whether a missing program must fail rather than leave tests out."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+
+
+def missing(tools=TOOLS) -> list[Tool]:
+    """The programs that are not here."""
+    return [tool for tool in tools if not tool.found()]
+
+
+def provide(tools=TOOLS) -> list[Tool]:
+    """Install the packages of missing programs where that is possible (root on Debian and its kin). Returns what is
+    missing still."""
+    wanted = missing(tools)
+    if not wanted or not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
+        return wanted
+    packages = [tool.package for tool in wanted]
+    print(f"Installing {', '.join(packages)} with apt-get ...", flush=True)
+    if _apt("install", "-y", *packages):  # lists of packages may be missing or old
+        _apt("update")
+        if status := _apt("install", "-y", *packages):
+            print(f"apt-get could not install them (status {status}).", file=sys.stderr)
+    return missing(tools)
+
+
+def install_line(tools) -> str:
+    """The one line that brings the packages of these programs."""
+    return f"sudo apt-get install {' '.join(sorted({tool.package for tool in tools}))}"
+
+
+def _apt(*arguments: str) -> int:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.call(["apt-get", "-qq", *arguments], env=environment, stdout=subprocess.DEVNULL)

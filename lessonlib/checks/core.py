@@ -16,13 +16,17 @@ reproducible. Nothing here knows about notebooks: `lessonlib.page` shows the res
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import math
 import random
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-# Lesson number in an exercise id -> module of this package that registers its checks.
+# How an exercise id begins -> module of this package that registers its checks.
 TOPICS = {"l00": "start_here", "l05": "kv_cache", "l16_vram": "vram_budget"}
 
 
@@ -85,11 +89,12 @@ def property_of(exercise_id: str, name: str):
 
 def exercise(exercise_id: str) -> Exercise:
     """The exercise called `exercise_id`; ValueError names the known ids of its lesson when there is none."""
-    prefix = exercise_id.rpartition("_e")[0]
+    prefix = str(exercise_id).rpartition("_")[0]
     if prefix in TOPICS:
         importlib.import_module(f"lessonlib.checks.{TOPICS[prefix]}")
     if exercise_id not in _EXERCISES:
-        known = ", ".join(sorted(i for i in _EXERCISES if i.startswith(prefix or "?"))) or "none for that lesson"
+        known = ", ".join(sorted(i for i in _EXERCISES if i.startswith(f"{prefix}_")))
+        known = known or f"those that begin with {', '.join(f'{t}_e' for t in TOPICS)}"
         raise ValueError(f"No exercise is called {exercise_id!r}; known ids: {known}.")
     return _EXERCISES[exercise_id]
 
@@ -102,7 +107,7 @@ def run_check(exercise_id: str, answer, seed: int = 0) -> Exercise:
         found.check(answer, random.Random(f"{exercise_id}/{seed}"))
     except (CheckFailed, NotImplementedError):
         raise
-    except Exception as error:  # the learner's own code broke: say so in the check's voice
+    except (Exception, SystemExit) as error:  # the learner's own code broke: say so in the check's voice
         raise CheckFailed(
             f"Your code for {exercise_id} stopped with {type(error).__name__}: {error}",
             reason="the error came from inside your code, so read its last line first",
@@ -118,7 +123,7 @@ def run_properties(exercise_id: str, answer, seed: int = 0) -> list[PropertyResu
             test(answer, random.Random(f"{exercise_id}/{name}/{seed}"))
         except NotImplementedError:
             results.append(PropertyResult(name, False, "not written yet"))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
             results.append(PropertyResult(name, False, text))
         else:
@@ -129,8 +134,12 @@ def run_properties(exercise_id: str, answer, seed: int = 0) -> list[PropertyResu
 def score_properties(exercise_id: str, answer, points: float, seed: int = 0) -> float:
     """Points for the hidden properties: `points` times the share that holds. Prints one line for each that fails.
 
-    Made to be the last expression of an nbgrader test cell, which reads the value as partial credit."""
-    results = run_properties(exercise_id, answer, seed)
+    Made to be the last expression of an nbgrader test cell, which reads the value as partial credit. nbgrader gives no
+    points to a cell that wrote to the error stream, and a warning of the learner's code is no error: both are dropped."""
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings(record=True):
+        results = run_properties(exercise_id, answer, seed)
+    if not results:
+        raise ValueError(f"{exercise_id} has no hidden properties to score: register one with @property_of.")
     for result in results:
         if not result.passed:
             print(f"{exercise_id}: {result.name}: {result.message}")
@@ -149,12 +158,14 @@ def expect(got, want, what: str, *, mistakes: Iterable[tuple[object, str]] = (),
 
 
 def same(got, want, rel: float = 1e-9) -> bool:
-    """Whether two plain values are equal: numbers within `rel`, sequences and dicts item by item. A bool is never a
-    number here, and objects with an `__eq__` of their own are not asked."""
+    """Whether two plain values are equal: numbers within `rel`, sequences and dicts item by item. NumPy and torch values
+    count as the plain ones they hold. A bool is never a number here, and objects with an `__eq__` of their own are not
+    asked."""
+    got = _plain(got)
     if isinstance(want, bool) or want is None or isinstance(want, str):
         return type(got) is type(want) and got == want
     if isinstance(want, (int, float)):
-        if isinstance(got, bool) or type(got) not in (int, float):
+        if type(got) not in (int, float, Fraction):  # a bool is neither
             return False
         return math.isclose(got, want, rel_tol=rel, abs_tol=1e-12)
     if isinstance(want, dict):
@@ -166,6 +177,15 @@ def same(got, want, rel: float = 1e-9) -> bool:
     return False
 
 
+def _plain(value):
+    if type(value).__module__.partition(".")[0] in ("numpy", "torch") and hasattr(value, "tolist"):
+        return value.tolist()
+    return value
+
+
 def _short(value, limit: int = 300) -> str:
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    try:
+        text = f"{value:,}" if type(value) is int else repr(value)
+    except Exception:  # an object of the learner's that cannot say what it is
+        text = f"an object of the class {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,15 +1,16 @@
 """Checks of the capstone task vram_budget: weights, cache, one GPU's share, and the table of what fits where.
 
 The stated rules of the page: GB = 1e9 bytes; a card of N GiB holds N x 2**30 bytes; every GPU pays the whole overhead;
-a configuration fits when one GPU's total is at most its card."""
+a configuration fits when one GPU's total is at most its card. A number that is wrong by a factor fails every property
+that states a number; a mistake that touches one case only costs that case's share of the points."""
 
 from __future__ import annotations
 
 from ..calc import memory
 from ..facts import catalog
-from .core import CheckFailed, check_for, expect, property_of
+from .core import CheckFailed, check_for, expect, property_of, same
 
-TOKENS, OVERHEAD = 8192, 1.5
+TOKENS, OVERHEAD, GROUP = 8192, 1.5, 128
 CONFIGS = [
     {"name": "A", "gpus": 1, "vram_gib": 24},
     {"name": "B", "gpus": 2, "vram_gib": 32},
@@ -17,24 +18,42 @@ CONFIGS = [
 ]
 # Model of the task, its rounded size in billions, bits a weight.
 TASK = [("yi-coder-9b", 9, 16), ("qwen2.5-coder-32b", 32, 4), ("llama-3.3-70b", 70, 4)]
+MIXTURE = "qwen3-coder-30b-a3b"  # has fewer active parameters than parameters
 
 
 def round_models() -> list[dict]:
-    """The task's three models with weights from rounded sizes: billions x bits / 8, in GB."""
-    return [_entry(name, billions * bits / 8) for name, billions, bits in TASK]
+    """The task's three models by rounded sizes: whole billions, all weights alike."""
+    return [{**record(name, bits), "parameters": b * 10**9, **_alike(b * 10**9)} for name, b, bits in TASK]
 
 
 def exact_models() -> list[dict]:
-    """The same with weights of the exact architecture: 16 bits, or a group-128 4-bit file with 16-bit embeddings."""
-    entries = []
-    for name, _, bits in TASK:
-        m = catalog.model(name)
-        if bits == 16:
-            size = memory.weight_bytes(m.total_params_exact, 16)
-        else:
-            size = memory.awq_weight_bytes(m.total_params_exact, m.embedding_params_exact, m.tied_embeddings)
-        entries.append(_entry(name, size / 1e9))
-    return entries
+    """The same by exact architecture: every parameter, and group-128 files for 4 bits."""
+    return [record(name, bits) for name, _, bits in TASK]
+
+
+def record(name: str, bits: int) -> dict:
+    """A model as this task writes it. With 4 bits it is a group-128 file whose embeddings keep 16 bits."""
+    m = catalog.model(name)
+    grouped = bits == 4
+    return {
+        "name": m.name,
+        "parameters": m.total_params_exact,
+        "active_parameters": round(m.active_params_b * 1e9) if m.get("moe_experts") else m.total_params_exact,
+        "bits": bits,
+        "kept_16bit": m.embedding_params_exact * (1 if m.tied_embeddings else 2) if grouped else 0,
+        "group": GROUP if grouped else None,
+        "layers": m.layers,
+        "attention_heads": m.attention_heads,
+        "kv_heads": m.kv_heads,
+        "head_dim": m.head_dim,
+    }
+
+
+def budget(m: dict, config: dict, tokens: int = TOKENS) -> memory.Budget:
+    """Bytes on one GPU of `config`, by the rules of the page."""
+    weights = _weights(m["parameters"], m["bits"], m["kept_16bit"], m["group"]) * 1e9
+    cache = _cache(m, tokens) * 1e9 / min(config["gpus"], m["kv_heads"])
+    return memory.Budget(weights / config["gpus"], cache, OVERHEAD * 1e9)
 
 
 def reference_table(models: list[dict], configs: list[dict], tokens: int = TOKENS) -> list[dict]:
@@ -42,48 +61,56 @@ def reference_table(models: list[dict], configs: list[dict], tokens: int = TOKEN
     rows = []
     for m in models:
         for c in configs:
-            total = _per_gpu(m["weights_gb"], m["layers"], m["kv_heads"], m["head_dim"], tokens, c["gpus"], OVERHEAD)
-            fits = total * 1e9 <= memory.card_bytes(c["vram_gib"])
-            rows.append({"model": m["name"], "config": c["name"], "per_gpu_gb": total, "fits": fits})
+            b = budget(m, c, tokens)
+            fits = b.fits(memory.card_bytes(c["vram_gib"]))
+            rows.append({"model": m["name"], "config": c["name"], "per_gpu_gb": b.total / 1e9, "fits": fits})
     return rows
 
 
 @check_for(
     "l16_vram_e1",
     title="Gigabytes of weights",
-    minutes=5,
+    minutes=8,
     hints=[
-        "Each weight takes `bits` bits, and 8 bits are one byte.",
-        "Billions of parameters x bits / 8 is already GB: 1e9 parameters of one byte are 1 GB.",
+        "Begin without groups: each weight takes `bits` bits, 8 bits are one byte, 1e9 bytes are one GB.",
+        "With groups, a weight costs a little more than `bits`: its share of the 16 + 4 bits that its group adds.",
+        "Two sorts of parameters: kept_16bit of them at 16 bits, and parameters - kept_16bit at bits + 20 / group.",
     ],
 )
 def check_weights(answer, rng):
-    """The task's round sizes, and a random one."""
+    """Rounded sizes without groups, then the two group-128 files of the task."""
     for billions, bits in ((9, 16), (32, 4), (70, 4), (rng.randint(2, 400), 8)):
-        _compare_weights(answer, billions, bits)
+        _compare_weights(answer, billions * 10**9, bits)
+    for m in exact_models()[1:]:
+        _compare_weights(answer, m["parameters"], m["bits"], m["kept_16bit"], m["group"])
 
 
-@property_of("l16_vram_e1", "random sizes and formats")
-def weights_any(answer, rng):
-    """Ten of them."""
+@property_of("l16_vram_e1", "plain files of random sizes and formats")
+def weights_plain(answer, rng):
+    """Ten of them, small ones too."""
     for _ in range(10):
-        _compare_weights(answer, rng.randint(1, 700), rng.choice([3, 4, 6, 8, 16, 32]))
+        _compare_weights(answer, rng.randint(10**8, 7 * 10**11), rng.choice([3, 4, 6, 8, 16, 32]))
 
 
-@property_of("l16_vram_e1", "sizes that are no whole number of billions")
-def weights_fractional(answer, rng):
-    """0.5 and 1.7 billions."""
-    for billions in (0.5, 1.7, 32.764):
-        _compare_weights(answer, billions, 16)
+@property_of("l16_vram_e1", "files in groups of other sizes")
+def weights_grouped(answer, rng):
+    """Groups of 32 to 256, with and without parameters that keep 16 bits."""
+    for _ in range(10):
+        parameters = rng.randint(10**9, 2 * 10**11)
+        kept = rng.choice([0, rng.randint(10**7, parameters // 4)])
+        _compare_weights(answer, parameters, rng.choice([2, 3, 4, 8]), kept, rng.choice([32, 64, 128, 256]))
 
 
-@property_of("l16_vram_e1", "fewer bits are never bigger")
+@property_of("l16_vram_e1", "fewer bits are never bigger, larger groups are smaller")
 def weights_monotone(answer, rng):
-    """Monotony in bits."""
-    billions = rng.randint(2, 90)
-    sizes = [answer(billions, bits) for bits in (3, 4, 8, 16, 32)]
-    if sizes != sorted(sizes) or sizes[0] == sizes[-1]:
-        raise CheckFailed("Sizes must grow with the bits 3, 4, 8, 16, 32.", expected="rising sizes", got=sizes)
+    """Monotony in bits and in the group."""
+    parameters = rng.randint(2, 90) * 10**9
+    for what, sizes in (
+        ("Sizes must grow with the bits 3, 4, 8, 16.", [answer(parameters, bits, 10**8, None) for bits in (3, 4, 8, 16)]),
+        ("Sizes must grow as groups shrink: 256, 128, 64, 32.", [answer(parameters, 4, 0, g) for g in (256, 128, 64, 32)]),
+    ):
+        if not all(a < b for a, b in zip(sizes, sizes[1:], strict=False)):
+            raise CheckFailed(what, expected="rising sizes", got=sizes)
 
 
 @check_for(
@@ -92,83 +119,86 @@ def weights_monotone(answer, rng):
     minutes=5,
     hints=[
         "Lesson 05: two tensors a layer, each with K x S x D values.",
+        "K is the number of key-value heads: the query heads are not kept.",
         "2 x layers x K x D x tokens x bytes a value gives bytes; GB is 1e9 bytes.",
     ],
 )
 def check_cache(answer, rng):
-    """The task's three models at 8,192 tokens."""
-    for name, *_ in TASK:
-        m = catalog.model(name)
-        _compare_cache(answer, m.layers, m.attention_heads, m.kv_heads, m.head_dim, TOKENS, 2)
-    _compare_cache(answer, 40, 32, 8, 64, rng.randint(1000, 90_000), 4)
+    """The task's three models at 8,192 tokens, then another shape in 4 bytes a value."""
+    for m in exact_models():
+        _compare_cache(answer, m, TOKENS, 2)
+    _compare_cache(answer, _shape(40, 32, 8, 64), rng.randint(1000, 90_000), 4)
 
 
 @property_of("l16_vram_e2", "random shapes")
 def cache_any(answer, rng):
     """Ten of them."""
     for _ in range(10):
-        kv_heads = rng.choice([1, 2, 4, 8])
-        shape = rng.randint(8, 96), kv_heads * rng.choice([3, 5]), kv_heads, rng.choice([64, 96, 128])
-        _compare_cache(answer, *shape, rng.randint(1, 200_000), rng.choice([1, 4]))
+        _compare_cache(answer, _random_shape(rng), rng.randint(1, 200_000), rng.choice([1, 4]))
 
 
 @property_of("l16_vram_e2", "twice the tokens need twice the cache")
 def cache_linear(answer, rng):
-    """Linearity."""
-    shape, tokens = (rng.randint(8, 96), rng.choice([2, 8]), 128), rng.randint(100, 50_000)
-    expect(answer(*shape, 2 * tokens, 2), 2 * answer(*shape, tokens, 2), "Doubling the tokens must double the GB.")
-    _compare_cache(answer, shape[0], 32, *shape[1:], tokens, 2)
+    """Linearity, and the right slope."""
+    m, tokens = _random_shape(rng), rng.randint(100, 50_000)
+    expect(answer(dict(m), 2 * tokens, 2), 2 * answer(dict(m), tokens, 2), "Doubling the tokens must double the GB.")
+    _compare_cache(answer, m, tokens, 2)
 
 
 @property_of("l16_vram_e2", "an 8-bit cache is half a 16-bit one")
 def cache_format(answer, rng):
     """Bytes a value count."""
-    shape = rng.randint(8, 96), rng.choice([2, 8]), 128, rng.randint(100, 50_000)
-    expect(answer(*shape, 2), 2 * answer(*shape, 1), "Two bytes a value take twice what one byte takes.")
-    _compare_cache(answer, shape[0], 32, *shape[1:], 2)
+    m, tokens = _random_shape(rng), rng.randint(100, 50_000)
+    half, whole = answer(dict(m), tokens, 1), answer(dict(m), tokens, 2)
+    expect(whole, 2 * half, "Two bytes a value take twice what one byte takes.")
+    _compare_cache(answer, m, tokens, 2)
 
 
 @check_for(
     "l16_vram_e3",
     title="What one GPU holds",
-    minutes=10,
+    minutes=8,
     hints=[
         "Tensor parallelism deals out the weights: each of tp GPUs holds 1 / tp of them.",
-        "Key-value heads are dealt out whole. With more GPUs than heads, each GPU keeps a copy of one head: max(1, K // tp).",
-        "The overhead (context, buffers) is paid by every GPU: add it whole, do not divide it.",
+        "Key-value heads are dealt out whole. Up to K GPUs share the cache; beyond that, GPUs keep copies of a head.",
+        "So the cache is divided by min(tp, kv_heads), and the overhead is added whole: every GPU pays it.",
     ],
 )
-def check_per_gpu(answer, rng):
-    """One GPU, two, and more GPUs than key-value heads."""
-    m = catalog.model("llama-3.3-70b")
-    for tp in (1, 2, 4):
-        _compare_per_gpu(answer, 35.0, m.layers, m.kv_heads, m.head_dim, TOKENS, tp, OVERHEAD)
-    _compare_per_gpu(answer, 40.0, 60, 2, 128, 100_000, 8, 1.0)
+def check_share(answer, rng):
+    """The round sums of the source lesson, alone and on two GPUs, then more GPUs than key-value heads."""
+    for weights, cache, kv_heads in ((18, 0.5, 4), (16, 1.3, 8), (35, 2.8, 8)):
+        for tp in (1, 2, 4):
+            _compare_share(answer, weights, cache, kv_heads, tp, OVERHEAD)
+    _compare_share(answer, 40.0, 12.0, 2, 8, 1.0)
 
 
 @property_of("l16_vram_e3", "random configurations")
-def per_gpu_any(answer, rng):
-    """Ten of them."""
+def share_any(answer, rng):
+    """The exact three models, then ten random loads."""
+    for m in exact_models():
+        weights = _weights(m["parameters"], m["bits"], m["kept_16bit"], m["group"])
+        _compare_share(answer, weights, _cache(m, TOKENS), m["kv_heads"], 2, OVERHEAD)
     for _ in range(10):
-        _compare_per_gpu(answer, *_random_load(rng))
+        weights, cache, overhead = _random_load(rng)
+        _compare_share(answer, weights, cache, rng.choice([2, 4, 8]), rng.choice([1, 2, 4, 8, 16]), overhead)
 
 
-@property_of("l16_vram_e3", "the GPUs together hold all weights and the whole cache, plus an overhead each")
-def per_gpu_conserves(answer, rng):
+@property_of("l16_vram_e3", "the GPUs together hold all weights, the whole cache, and an overhead each")
+def share_conserves(answer, rng):
     """With tp dividing the key-value heads, shares add up."""
-    weights, layers, _, head_dim, tokens, _, overhead = _random_load(rng)
-    for tp in (2, 4, 8):
-        one = answer(weights, layers, 8, head_dim, tokens, 1, overhead) - overhead
-        share = answer(weights, layers, 8, head_dim, tokens, tp, overhead) - overhead
-        expect(tp * share, one, f"{tp} shares must add up to the whole.", rel=1e-9)
+    weights, cache, overhead = _random_load(rng)
+    for tp in (1, 2, 4, 8):
+        together, whole = tp * answer(weights, cache, 8, tp, overhead), weights + cache + tp * overhead
+        what = f"{tp} GPUs together: {weights} GB of weights, {cache} GB of cache, {tp} times {overhead} GB of overhead."
+        expect(together, whole, what)
 
 
 @property_of("l16_vram_e3", "more GPUs than key-value heads: a head is copied, never split")
-def per_gpu_replicates(answer, rng):
+def share_copies(answer, rng):
     """tp above K."""
-    weights, layers, _, head_dim, tokens, _, overhead = _random_load(rng)
-    for tp in (4, 8):
-        _compare_per_gpu(answer, weights, layers, 2, head_dim, tokens, tp, overhead)
+    weights, cache, overhead = _random_load(rng)
+    for kv_heads, tp in ((1, 2), (1, 8), (2, 4), (2, 8), (4, 16)):
+        _compare_share(answer, weights, cache, kv_heads, tp, overhead)
 
 
 @check_for(
@@ -177,156 +207,235 @@ def per_gpu_replicates(answer, rng):
     minutes=15,
     hints=[
         "Two loops: for each model, for each configuration. A configuration with n GPUs runs with tp = n.",
-        "Use your per_gpu_gb. The cache has 2 bytes a value, and the overhead is 1.5 GB.",
+        "Use your three functions. The cache has 2 bytes a value, and the overhead is 1.5 GB.",
         "fits compares bytes with bytes: per_gpu_gb * 1e9 <= vram_gib * 2**30.",
     ],
 )
 def check_table(answer, rng):
-    """The task's nine cells, by rounded weights."""
+    """The task's nine cells by rounded sizes, then a model that keeps most of its weights idle."""
     _compare_table(answer, round_models(), CONFIGS)
+    _compare_table(answer, [record(MIXTURE, 4)], CONFIGS[:1])
 
 
 @property_of("l16_vram_e4", "the nine cells by exact architecture")
 def table_exact(answer, rng):
-    """Real group-128 files and exact parameters."""
+    """Group-128 files and exact parameters."""
     _compare_table(answer, exact_models(), CONFIGS)
 
 
-@property_of("l16_vram_e4", "models and machines that the task did not name")
+@property_of("l16_vram_e4", "models, machines and contexts that the task did not name")
 def table_other(answer, rng):
     """Four models of the fact base on random machines."""
-    plain = [m for m in catalog.models() if m.attention == "gqa" and m.kv_heads in (2, 4, 8) and m.total_params_b < 130]
-    models = [_entry(m.id, m.total_params_b / 2) for m in rng.sample(plain, 4)]
-    configs = [{"name": f"R{i}", "gpus": rng.choice([1, 2, 4]), "vram_gib": rng.choice([8, 16, 48])} for i in range(3)]
-    _compare_table(answer, models, configs)
+    _compare_table(answer, _unseen(rng), _machines(rng), rng.randint(1000, 30_000))
 
 
-@property_of("l16_vram_e4", "a card that is just large enough, and one that is just too small")
+@property_of("l16_vram_e4", "cards that are just large enough, and just too small")
 def table_edge(answer, rng):
-    """Weights chosen so that GB and GiB disagree."""
-    base = _entry("qwen2.5-coder-32b", 0.0)
-    for weights, gpus, card in ((21.0, 1, 24), (29.0, 1, 32), (22.2, 1, 24), (50.0, 2, 16)):
-        _compare_table(answer, [{**base, "weights_gb": weights}], [{"name": "edge", "gpus": gpus, "vram_gib": card}])
+    """Weights chosen so that a card's GB and GiB disagree, on both sides of the line."""
+    base = _unseen(rng)[0]
+    for gpus, card in ((1, 24), (1, 32), (2, 16), (4, 48)):
+        for filled in (rng.uniform(0.94, 0.99), rng.uniform(1.01, 1.05)):
+            cache = _cache(base, TOKENS) / min(gpus, base["kv_heads"])
+            weights = (filled * memory.card_bytes(card) / 1e9 - OVERHEAD - cache) * gpus
+            model = {**base, "bits": 8, **_alike(round(weights * 1e9))}
+            _compare_table(answer, [model], [{"name": "edge", "gpus": gpus, "vram_gib": card}])
 
 
-def _entry(name: str, weights_gb: float) -> dict:
-    m = catalog.model(name)
-    return {
-        "name": m.name,
-        "weights_gb": weights_gb,
-        "layers": m.layers,
-        "kv_heads": m.kv_heads,
-        "head_dim": m.head_dim,
-    }
+@property_of("l16_vram_e4", "each verdict follows from the number beside it")
+def table_verdicts(answer, rng):
+    """Judged by the learner's own numbers, so that a wrong helper function does not cost these points too."""
+    sizes = [1, 12, 24, 48, 96, 4000]
+    configs = [{"name": f"V{n}", "gpus": rng.choice([1, 2]), "vram_gib": n} for n in sizes]
+    models = _unseen(rng)
+    for i, row in enumerate(_rows(answer, models, configs, TOKENS)):
+        config, number = configs[i % len(configs)], _number(row)
+        fits = number * 1e9 <= config["vram_gib"] * 2**30
+        if not same(row["fits"], fits):
+            raise CheckFailed(
+                f"fits of {number:.2f} GB on a card of {config['vram_gib']} GiB.", expected=fits, got=row["fits"],
+                reason=_why({"per_gpu_gb": number, "fits": fits}, config, row["fits"]),
+            )  # fmt: skip
+        if not number > 0 or (config["vram_gib"] in (1, 4000) and fits != (config["vram_gib"] == 4000)):
+            raise CheckFailed("A GPU's total for a model of some billions of weights.", expected="1 to 4,000", got=number)
 
 
-def _random_load(rng) -> tuple:
-    tp = rng.choice([1, 2, 4, 8])
-    shape = rng.randint(16, 96), rng.choice([2, 4, 8]), rng.choice([64, 128])
-    return (float(rng.randint(8, 200)), *shape, rng.randint(1000, 120_000), tp, rng.choice([0.5, 1.0, 1.5, 2.0]))
+def _alike(parameters: int) -> dict:
+    """A model whose weights all have the same bits."""
+    return {"parameters": parameters, "active_parameters": parameters, "kept_16bit": 0, "group": None}
 
 
-def _cache(layers, kv_heads, head_dim, tokens, bytes_per_value=2) -> float:
-    shape = dict(layers=layers, kv_heads=kv_heads, head_dim=head_dim, tokens=tokens)
+def _shape(layers: int, attention_heads: int, kv_heads: int, head_dim: int) -> dict:
+    sizes = {"layers": layers, "attention_heads": attention_heads, "kv_heads": kv_heads, "head_dim": head_dim}
+    return {"name": "a model", "bits": 16, **_alike(10**9), **sizes}
+
+
+def _random_shape(rng) -> dict:
+    kv_heads = rng.choice([1, 2, 4, 8])
+    return _shape(rng.randint(8, 96), kv_heads * rng.choice([3, 5]), kv_heads, rng.choice([64, 96, 128]))
+
+
+def _random_load(rng) -> tuple[float, float, float]:
+    return rng.randint(40, 2000) / 10, rng.randint(5, 400) / 10, rng.choice([0.5, 1.0, 1.5, 2.0])
+
+
+def _unseen(rng) -> list[dict]:
+    """Four models of the fact base that the task does not name; one has idle experts."""
+    rows = [m for m in catalog.models() if m.attention == "gqa" and m.get("embedding_params_exact")]
+    rows = [m for m in rows if m.kv_heads in (2, 4, 8) and 1 < m.total_params_b < 130]
+    rows = [m for m in rows if m.id not in [name for name, *_ in TASK]]
+    mixed = [m for m in rows if m.get("moe_experts")]
+    dense = [m for m in rows if not m.get("moe_experts")]
+    return [record(m.id, rng.choice([4, 8, 16])) for m in [*rng.sample(dense, 3), rng.choice(mixed)]]
+
+
+def _machines(rng) -> list[dict]:
+    return [{"name": f"R{i}", "gpus": n, "vram_gib": rng.choice([8, 16, 24, 48])} for i, n in enumerate((1, 2, 4))]
+
+
+def _weights(parameters, bits, kept=0, group=None) -> float:
+    extra = memory.GROUP_BITS / group if group else 0
+    return ((parameters - kept) * (bits + extra) + kept * 16) / 8 / 1e9
+
+
+def _cache(m: dict, tokens: int, bytes_per_value=2, heads=None) -> float:
+    shape = dict(layers=m["layers"], kv_heads=heads or m["kv_heads"], head_dim=m["head_dim"], tokens=tokens)
     return memory.kv_cache_bytes(**shape, bytes_per_value=bytes_per_value) / 1e9
 
 
-def _per_gpu(weights, layers, kv_heads, head_dim, tokens, tp, overhead) -> float:
-    return weights / tp + _cache(layers, memory.kv_heads_per_gpu(kv_heads, tp), head_dim, tokens) + overhead
-
-
-def _compare_weights(answer, billions, bits) -> None:
-    want = billions * bits / 8
+def _compare_weights(answer, parameters, bits, kept=0, group=None) -> None:
+    want, extra = _weights(parameters, bits, kept, group), memory.GROUP_BITS / group if group else 0
+    rest, billion_bits = parameters - kept, 8e9
     mistakes = [
         (want * 8, "bits were not turned into bytes: divide by 8"),
         (want * 1e9, "that is in bytes: the answer is in GB"),
         (want * 1e9 / 2**30, "that is in GiB: this task counts weights in GB (1e9 bytes)"),
-        (billions * 2.0, "that is 16 bits whatever `bits` says"),
-        (billions / bits * 8, "the size grows with the bits: multiply by them"),
-        (billions * (bits // 8), "4 bits are half a byte: do not round bytes down"),
+        (parameters * bits / billion_bits, "that is flat: groups add 20 bits each, and some parameters keep 16 bits"),
+        (parameters * (bits + extra) / billion_bits, "kept_16bit parameters were quantized too: they have 16 bits"),
+        ((rest * bits + kept * 16) / billion_bits, "the groups' scales and zero points are missing: 20 bits a group"),
+        ((parameters * (bits + extra) + kept * 16) / billion_bits, "kept_16bit were counted twice: subtract them first"),
+        (rest * (bits + extra) / billion_bits, "the kept_16bit parameters are missing: they are in the file too"),
+        ((rest * bits + parameters * extra + kept * 16) / billion_bits, "kept_16bit parameters have no groups"),
+        (parameters * 2 / 1e9, "that is 16 bits whatever `bits` says"),
+        (parameters / bits * 8 / 1e9, "the size grows with the bits: multiply by them"),
+        (parameters * (bits // 8) / 1e9, "4 bits are half a byte: do not round bytes down"),
     ]
-    expect(answer(billions, bits), want, f"{billions} billion weights at {bits} bits.", mistakes=mistakes)
+    if group:
+        scale_only = (rest * (bits + 16 / group) + kept * 16) / billion_bits
+        mistakes.append((scale_only, "the zero points are missing: a group adds 16 bits of scale and 4 of zero point"))
+    where = f"GB of {parameters:,} weights at {bits} bits"
+    where += f", groups of {group}, {kept:,} of them kept at 16 bits." if group else "."
+    got = answer(parameters, bits, kept, group) if group else answer(parameters, bits)
+    expect(got, want, where, mistakes=mistakes)
 
 
-def _compare_cache(answer, layers, heads, kv_heads, head_dim, tokens, bytes_per_value) -> None:
-    want = _cache(layers, kv_heads, head_dim, tokens, bytes_per_value)
+def _compare_cache(answer, m, tokens, bytes_per_value) -> None:
+    want, kv_heads = _cache(m, tokens, bytes_per_value), m["kv_heads"]
     mistakes = [
         (want / 2, "that counts K or V alone: the cache holds both"),
-        (want * heads / kv_heads, "that counts query heads: only key-value heads are kept"),
+        (want * m["attention_heads"] / kv_heads, "that counts query heads: only key-value heads are kept"),
         (want * 1e9, "that is in bytes: the answer is in GB"),
         (want * 1e9 / 2**30, "that is in GiB: the answer is in GB (1e9 bytes)"),
-        (want / layers, "that is one layer: every layer keeps a cache"),
+        (want / m["layers"], "that is one layer: every layer keeps a cache"),
         (want / bytes_per_value, "that counts values: multiply by the bytes of one"),
         (want / kv_heads, "that is one key-value head: multiply by their number"),
-        (_cache(layers, kv_heads, head_dim, tokens, 2), "that is 2 bytes a value whatever `bytes_per_value` says"),
+        (_cache(m, tokens, 2), "that is 2 bytes a value whatever `bytes_per_value` says"),
     ]
-    where = f"{layers} layers, {kv_heads} key-value heads of {head_dim}, {tokens:,} tokens, {bytes_per_value} bytes a value."
-    expect(answer(layers, kv_heads, head_dim, tokens, bytes_per_value), want, where, mistakes=mistakes)
+    where = f"GB for {m['layers']} layers, {kv_heads} key-value heads of {m['head_dim']}, {tokens:,} tokens, "
+    where += f"{bytes_per_value} bytes a value."
+    expect(answer(dict(m), tokens, bytes_per_value), want, where, mistakes=mistakes)
 
 
-def _compare_per_gpu(answer, weights, layers, kv_heads, head_dim, tokens, tp, overhead) -> None:
-    want = _per_gpu(weights, layers, kv_heads, head_dim, tokens, tp, overhead)
-    share, whole = want - overhead - weights / tp, _cache(layers, kv_heads, head_dim, tokens)
+def _compare_share(answer, weights, cache, kv_heads, tp, overhead) -> None:
+    share = cache / min(tp, kv_heads)
+    want = weights / tp + share + overhead
     mistakes = [
-        (weights + whole + overhead, "that is the whole model: one of tp GPUs holds only its share"),
+        (weights + cache + overhead, "that is the whole model: one of tp GPUs holds only its share"),
         (weights / tp + share + overhead / tp, "the overhead was divided: every GPU pays all of it"),
-        (weights / tp + whole + overhead, "the cache was not dealt out: a GPU keeps its own key-value heads only"),
+        ((weights + cache + overhead) / tp, "everything was divided: every GPU pays the whole overhead"),
+        (weights / tp + cache + overhead, "the cache was not dealt out: a GPU keeps its own key-value heads only"),
         (weights + share + overhead, "the weights were not dealt out: a GPU holds 1 / tp of them"),
-        (
-            weights / tp + whole / tp + overhead,
-            "a key-value head was split: with tp above K each GPU keeps one whole head",
-        ),
+        (weights / tp + cache / tp + overhead, "a key-value head was split: with tp above K each GPU keeps a whole one"),
+        (weights / tp + cache / kv_heads + overhead, "that is one key-value head a GPU: with tp below K it holds more"),
         (weights / tp + share, "the overhead is missing"),
         (weights / tp + overhead, "the cache is missing"),
+        (want * tp, "that is the sum over all GPUs: the answer is one GPU's"),
     ]
-    where = f"{weights} GB of weights, {kv_heads} key-value heads, {tokens:,} tokens, tp {tp}, overhead {overhead} GB."
-    got = answer(weights, layers, kv_heads, head_dim, tokens, tp, overhead)
-    expect(got, want, f"GB on one GPU: {where}", mistakes=mistakes)
+    where = f"{weights} GB of weights, {cache} GB of cache, {kv_heads} key-value heads, tp {tp}, overhead {overhead} GB."
+    expect(answer(weights, cache, kv_heads, tp, overhead), want, f"GB on one GPU: {where}", mistakes=mistakes)
 
 
-def _compare_table(answer, models, configs) -> None:
-    want = reference_table(models, configs)
-    got = answer([dict(m) for m in models], [dict(c) for c in configs])
-    if not isinstance(got, list) or len(got) != len(want) or not all(isinstance(row, dict) for row in got):
-        count = len(got) if isinstance(got, list) else type(got).__name__
+def _rows(answer, models, configs, tokens) -> list[dict]:
+    """The learner's rows, after a look at their number, keys and order."""
+    got = answer([dict(m) for m in models], [dict(c) for c in configs], tokens)
+    names = [(m["name"], c["name"]) for m in models for c in configs]
+    keys = ["model", "config", "per_gpu_gb", "fits"]
+    if not isinstance(got, list) or len(got) != len(names) or not all(isinstance(row, dict) for row in got):
+        count = f"{len(got)} rows" if isinstance(got, list) else type(got).__name__
         raise CheckFailed(
-            "The table needs one dict for each model and configuration.", expected=f"{len(want)} rows", got=count,
+            "The table needs one dict for each model and configuration.", expected=f"{len(names)} rows", got=count,
             reason="loop over all models and, inside, over all configurations",
         )  # fmt: skip
-    for mine, row in zip(got, want, strict=True):
-        if set(mine) != set(row):
-            raise CheckFailed("A row has other keys.", expected=sorted(row), got=sorted(mine))
-        name = f"{row['model']} on {row['config']}"
-        if (mine["model"], mine["config"]) != (row["model"], row["config"]):
+    for row, (model, config) in zip(got, names, strict=True):
+        if set(row) != set(keys):
+            raise CheckFailed("A row needs these keys and no others.", expected=keys, got=list(row))
+        if (row["model"], row["config"]) != (model, config):
             raise CheckFailed(
-                "Rows stand in another order.", expected=name, got=f"{mine['model']} on {mine['config']}",
+                "Rows stand in another order.", expected=f"{model} on {config}", got=f"{row['model']} on {row['config']}",
                 reason="models outermost, configurations inside, both as given",
             )  # fmt: skip
-        m = next(m for m in models if m["name"] == row["model"])
-        c = next(c for c in configs if c["name"] == row["config"])
-        expect(mine["per_gpu_gb"], row["per_gpu_gb"], f"per_gpu_gb of {name}.", mistakes=_table_mistakes(m, c))
-        if mine["fits"] is not row["fits"]:
-            raise CheckFailed(f"fits of {name}.", expected=row["fits"], got=mine["fits"], reason=_why_fits(row, c))
+    return got
 
 
-def _table_mistakes(m: dict, c: dict) -> list:
-    shape = m["layers"], m["kv_heads"], m["head_dim"], TOKENS
-    one = _per_gpu(m["weights_gb"], *shape, 1, OVERHEAD)
-    share = _per_gpu(m["weights_gb"], *shape, c["gpus"], 0.0)
+def _number(row: dict) -> float:
+    number = row["per_gpu_gb"]
+    if not same(number, number):  # NaN, text, a bool
+        raise CheckFailed("per_gpu_gb must be a number.", expected="a number of GB", got=number)
+    return float(number)
+
+
+def _compare_table(answer, models, configs, tokens=TOKENS) -> None:
+    want = reference_table(models, configs, tokens)
+    pairs = [(m, c) for m in models for c in configs]
+    for mine, row, (m, c) in zip(_rows(answer, models, configs, tokens), want, pairs, strict=True):
+        name = f"{row['model']} on {row['config']} ({c['gpus']} x {c['vram_gib']} GiB, {tokens:,} tokens)"
+        mistakes = _table_mistakes(m, c, tokens)
+        expect(mine["per_gpu_gb"], row["per_gpu_gb"], f"per_gpu_gb of {name}.", mistakes=mistakes)
+        if not same(mine["fits"], row["fits"]):
+            reason = _why(row, c, mine["fits"])
+            raise CheckFailed(f"fits of {name}.", expected=row["fits"], got=mine["fits"], reason=reason)
+
+
+def _table_mistakes(m: dict, c: dict, tokens: int) -> list:
+    tp, kv_heads = c["gpus"], m["kv_heads"]
+    weights, cache = _weights(m["parameters"], m["bits"], m["kept_16bit"], m["group"]), _cache(m, tokens)
+
+    def total(weights=weights, cache=cache):
+        return weights / tp + cache / min(tp, kv_heads) + OVERHEAD
+
+    right, active = total(), m["active_parameters"]
     return [
-        (one, "the model was not split: a configuration with n GPUs runs with tp = n"),
-        (share, "the overhead of 1.5 GB is missing"),
-        (share + OVERHEAD / c["gpus"], "the overhead was divided: every GPU pays all of it"),
-        ((share + OVERHEAD) * c["gpus"], "that is the sum over all GPUs: the table has one GPU's total"),
-    ]
+        (total(weights=_weights(active, m["bits"], m["kept_16bit"], m["group"])),
+         "active parameters were counted: all experts must be in memory, idle or not"),
+        (total(weights=m["parameters"] * m["bits"] / 8e9),
+         "the weights are flat: pass kept_16bit and group on to weights_gb"),
+        (total(cache=_cache(m, tokens, heads=m["attention_heads"])), "that counts query heads in the cache"),
+        (total(cache=_cache(m, TOKENS)), "that is 8,192 tokens whatever `tokens` says"),
+        (weights + cache + OVERHEAD, "the model was not split: a configuration with n GPUs runs with tp = n"),
+        (right - OVERHEAD, "the overhead of 1.5 GB is missing"),
+        (right - OVERHEAD + OVERHEAD / tp, "the overhead was divided: every GPU pays all of it"),
+        (right * tp, "that is the sum over all GPUs: the table has one GPU's total"),
+        (right * 1e9 / 2**30, "that is in GiB: per_gpu_gb is in GB (1e9 bytes)"),
+    ]  # fmt: skip
 
 
-def _why_fits(row: dict, config: dict) -> str | None:
-    total = row["per_gpu_gb"]
-    if config["vram_gib"] < total <= config["vram_gib"] * 2**30 / 1e9:
-        return "GB was compared with GiB: a card of N GiB holds N x 2**30 bytes"
+def _why(row: dict, config: dict, said) -> str | None:
+    """The likely reason for a wrong verdict `said`; `row` has the right number and verdict."""
+    total, card = row["per_gpu_gb"], config["vram_gib"]
+    if not same(said, not row["fits"]):
+        return "fits is True or False"
     if row["fits"]:
-        return "one GPU's total is at most its card, so it fits"
-    if total <= config["gpus"] * config["vram_gib"]:
+        gib = "GB was compared with GiB: a card of N GiB holds N x 2**30 bytes"
+        return gib if total > card else "one GPU's total is at most its card, so it fits"
+    if total * 1e9 <= config["gpus"] * card * 2**30:
         return "one GPU's total goes with one card: the cards' memory is not added up a second time"
     return "one GPU's total is more than its card"

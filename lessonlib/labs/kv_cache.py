@@ -17,6 +17,20 @@ from ..models import shapes
 
 Cache = list[tuple[torch.Tensor, torch.Tensor]]  # one (keys, values) a layer, each (B, K, S, D)
 
+# Two plain stories, in words that small models know; written for this course.
+STORY = (
+    "Lily had a red ball. She played with it in the park every day. One day the ball rolled down the hill and into the "
+    "water. Lily was sad. She wanted her ball back, but the water was cold and deep. Her friend Tom saw her and ran to "
+    "help. He got a long stick and pulled the ball out of the water. Lily was happy again. She said thank you to Tom, "
+    "and they played with the red ball until the sun went down. Then they went home, and Lily told her mom about her day."
+)
+OTHER_STORY = (
+    "The farmer had a brown cow and a small goat. Each morning he gave them grass and water, and then he walked to the "
+    "well. One morning the gate was open and the goat was gone. The farmer looked in the barn, behind the house and "
+    "under the old tree. At last he heard a noise from the kitchen. The goat stood on the table and ate all the bread. "
+    "The farmer laughed so much that he had to sit down. From that day on he closed the gate every night before bed."
+)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -254,6 +268,20 @@ def transformers_cache(config, kind: str):
         return DynamicCache(config=config) if kind == "dynamic" else QuantizedCache(kind, config=config, **options)
     except (ImportError, ValueError, TypeError):
         return None
+
+
+@torch.no_grad()
+def change_in_transformers(model, ids: torch.Tensor, split: int, kind: str) -> float | None:
+    """What a transformers cache of `kind` does to the predictions after token `split`: mean KL divergence in bits from
+    those of the dynamic cache. None where this installation cannot make such a cache."""
+    logits = []
+    for name in ("dynamic", kind):
+        cache = transformers_cache(model.config, name)
+        if cache is None:
+            return None
+        model(input_ids=ids[:, :split], past_key_values=cache)
+        logits.append(model(input_ids=ids[:, split:], past_key_values=cache).logits)
+    return kl_divergence(logits[1], logits[0])
 
 
 def kl_divergence(logits: torch.Tensor, reference: torch.Tensor) -> float:

@@ -71,6 +71,23 @@ def table(rows, header=(), caption: str | None = None) -> None:
     theme.emit(theme.table_html(rows, header, caption), theme.table_text(rows, header, caption))
 
 
+def flow(*steps: str) -> str:
+    """An SVG drawing of steps in a row, joined by arrows; show it with `svg`."""
+    width, gap, parts = 96, 22, []
+    for i, step in enumerate(steps):
+        x = 4 + i * (width + gap)
+        parts.append(
+            f'<rect x="{x}" y="10" width="{width}" height="44" rx="6" fill="#ffffff" stroke="{COLORS[0]}" stroke-width="2"/>'
+            f'<text x="{x + width // 2}" y="37" text-anchor="middle" font-size="15" fill="{INK}">{theme.escape(step)}</text>'
+        )
+        if i:
+            parts.append(
+                f'<path d="M{x - gap + 3} 32 h{gap - 6} m-6 -5 l6 5 l-6 5" stroke="{INK}" stroke-width="2" fill="none"/>'
+            )
+    total = 8 + len(steps) * (width + gap) - gap
+    return f'<svg width="{total}" height="64" viewBox="0 0 {total} 64">{"".join(parts)}</svg>'
+
+
 def twin(alt: str) -> str:
     """The plain-text twin of a figure."""
     return f"[figure] {alt.strip()}"

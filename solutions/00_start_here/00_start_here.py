@@ -14,18 +14,8 @@
 # %% tags=["bootstrap"]
 
 # %%
-steps = ["predict", "run", "write", "check", "go on"]
-boxes = "".join(
-    f'<rect x="{10 + 118 * i}" y="10" width="96" height="44" rx="6" fill="#ffffff" stroke="#3f90da" stroke-width="2"/>'
-    f'<text x="{58 + 118 * i}" y="37" text-anchor="middle" font-size="15" fill="#222222">{name}</text>'
-    for i, name in enumerate(steps)
-)
-arrows = "".join(
-    f'<path d="M{108 + 118 * i} 32 h16 m-6 -5 l6 5 l-6 5" stroke="#717581" stroke-width="2" fill="none"/>'
-    for i in range(4)
-)
 svg(
-    f'<svg width="600" height="64" viewBox="0 0 600 64">{boxes}{arrows}</svg>',
+    page.figures.flow("predict", "run", "write", "check", "go on"),
     alt="The five steps of every lesson, in a row: predict, run, write, check, go on.",
 )
 
@@ -98,8 +88,10 @@ def tensor_bytes(shape, bytes_per_number):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "l00_e1_check", "grade": true, "points": 1}
 hints("l00_e1")
+
+
+# %% nbgrader={"grade_id": "l00_e1_check", "grade": true, "points": 1}
 check("l00_e1", tensor_bytes)
 
 # %% nbgrader={"grade_id": "l00_e1_hidden", "grade": true, "points": 1}
@@ -159,8 +151,10 @@ def fits(file_bytes, card_gib):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "l00_e2_check", "grade": true, "points": 1}
 hints("l00_e2")
+
+
+# %% nbgrader={"grade_id": "l00_e2_check", "grade": true, "points": 1}
 check("l00_e2", fits)
 
 # %% nbgrader={"grade_id": "l00_e2_hidden", "grade": true, "points": 1}

@@ -37,7 +37,7 @@
 # %%
 display(
     predict("l05_p1", "A 32B model has read 50,000 tokens. How large is its 16-bit cache?", unit="GB"),
-    predict("l05_p2", "After 896 tokens, how many times as fast is a tiny model with a cache?", unit="times"),
+    predict("l05_p2", "After 896 tokens, how many times as fast is a tiny model with a cache?"),
 )
 
 # %% [markdown]
@@ -157,8 +157,8 @@ score_properties("l05_e2", attend, points=2, seed=5201)
 # means: no two numbers further apart than 0.001<!-- plan -->.
 
 # %%
-start = "Lily had a red ball. She played with it in the park every day. One day the ball rolled"
-ids = tokenizer(start, return_tensors="pt").input_ids.to(model.device)  # (B, L)
+story = tokenizer(lab.STORY, return_tensors="pt").input_ids.to(model.device)  # (B, L)
+ids = story[:, :24]
 logits, cache = lab.forward(model, ids[:, :4])
 steps = [logits]
 for i in range(4, ids.shape[1]):
@@ -300,9 +300,8 @@ large = dict(weights=used, heads=big.attention_heads, layers=big.layers, kv_head
 for name, m in (("mini", mini), ("Qwen2.5-Coder-32B", large)):
     per_key = 2 * m["layers"] * m["heads"] * m["head_dim"]  # multiply-adds a cached key costs one new token
     rows.append([name, m["weights"], per_key, round(m["weights"] / per_key)])
-table(
-    rows, ["model", "multiply-adds of the weights", "of each cached key", "equal at S ="], "One new token, with a cache"
-)
+header = ["model", "multiply-adds of the weights", "of each cached key", "equal at S ="]
+table(rows, header, "One new token, with a cache")
 
 # %% tags=["nbval-ignore-output"]
 speeds = lab.speed(model, lengths=(64, 256, 896))
@@ -313,7 +312,8 @@ ax.plot([s.tokens for s in speeds], [s.uncached * 1e3 for s in speeds], label="n
 ax.plot([s.tokens for s in speeds], [s.cached * 1e3 for s in speeds], label="cache")
 ax.set(xlabel="tokens of the prompt", ylabel="ms for one more token", ylim=(0, None))
 ax.legend()
-show(fig, alt="Time for one more token against prompt length. Without a cache it climbs; with one it stays low.")
+ends = [f"{1e3 * s.uncached:.0f} ms without a cache and {1e3 * s.cached:.0f} ms with one" for s in speeds]
+show(fig, alt=f"Time for one more token: after 64 tokens {ends[0]}, after 896 tokens {ends[-1]}.")
 reveal("l05_p2", speeds[-1].uncached / speeds[-1].cached, unit="times")
 assert speeds[-1].uncached > 1.5 * speeds[-1].cached, "after 896 tokens the cache must pay clearly"
 
@@ -328,28 +328,17 @@ assert speeds[-1].uncached > 1.5 * speeds[-1].cached, "after 896 tokens the cach
 # trained with a window, so this is the harsh case; models made for it mix windowed and full layers, as the last line shows.
 
 # %% tags=["nbval-ignore-output"]
-text = (
-    start
-    + " into the water. Lily was sad. She wanted her ball back. Her friend Tom saw her and ran to help. He got a long"
-)
-text += " stick and pulled the ball out. Lily was happy again. She said thank you to Tom, and they played with the red ball."
-ids = tokenizer(text, return_tensors="pt").input_ids.to(model.device)  # (B, L)
-half = ids.shape[1] // 2
+ids, half = story, story.shape[1] // 2
 _, past = lab.forward(model, ids[:, :half])
 exact, _ = lab.forward(model, ids[:, half:], past)
-rows, change = [["32 bit, as computed", lab.cache_bytes(past), 0.0]], {}
+rows, change = [["32 bit, as computed", lab.cache_bytes(past), "0"]], {}
 for bits in (16, 8, 4):
     small, size = lab.stored(past, bits)
     change[bits] = lab.kl_divergence(lab.forward(model, ids[:, half:], small)[0], exact)
-    rows.append([f"{bits} bit, this lab", size, change[bits]])
-for kind, label in (("fp8", "8 bit (fp8), transformers"), ("quanto", "4 bit (quanto), transformers")):
-    kept = lab.transformers_cache(model.config, kind)
-    if kept is None:
-        rows.append([label, "–", "not installed here"])
-        continue
-    with torch.no_grad():
-        model(input_ids=ids[:, :half], past_key_values=kept)
-        rows.append([label, "–", lab.kl_divergence(model(input_ids=ids[:, half:], past_key_values=kept).logits, exact)])
+    rows.append([f"{bits} bit, by this lab", size, f"{change[bits]:.5f}"])
+for kind, label in (("fp8", "8 bit (fp8), by transformers"), ("quanto", "4 bit (quanto), by transformers")):
+    found = lab.change_in_transformers(model, ids, half, kind)
+    rows.append([label, None, "not installed here" if found is None else f"{found:.5f}"])
 table(rows, ["cache", "bytes", "change (KL, bits)"], f"{half} cached tokens of mini, {ids.shape[1] - half} predicted")
 assert change[16] < change[8] < change[4], "fewer bits must change more"
 
@@ -359,7 +348,7 @@ for window in (0, 32, 16, 4):
     _, kept = lab.forward(model, ids[:, :half], window=window)
     logits, _ = lab.forward(model, ids[:, half:], kept, first_position=half, window=window)
     changes.append(lab.kl_divergence(logits, exact))
-    rows.append([window or "none", kept[0][0].shape[2], lab.cache_bytes(kept), changes[-1]])
+    rows.append([window or "none", kept[0][0].shape[2], lab.cache_bytes(kept), f"{changes[-1]:.5f}"])
 table(rows, ["window W", "rows kept", "bytes", "change (KL, bits)"], f"mini after {half} tokens, cache in float32")
 assert changes[0] < 1e-4 < changes[-1], "no window, no change; a short one must change the predictions"
 g = catalog.model("gemma-3-27b")
@@ -375,9 +364,8 @@ print(f"its cache is {units.format_bytes(mixed)} instead of {units.format_bytes(
 # same second half, four caches:
 
 # %% tags=["nbval-ignore-output"]
-other = "The farmer had a brown cow and a small goat. Each morning he gave them grass and water, and then he walked to the well"
-other_ids = tokenizer((other + ". ") * 4, return_tensors="pt").input_ids[:, :half].to(model.device)
-_, foreign = lab.forward(model, other_ids)
+other = tokenizer(lab.OTHER_STORY, return_tensors="pt").input_ids[:, :half].to(model.device)
+_, foreign = lab.forward(model, other)
 caches = {
     "right": (past, None),
     "position off by one": (past, half + 1),
@@ -390,13 +378,14 @@ for name, (kept, position) in caches.items():
     harm.append(lab.kl_divergence(logits, exact))
     same = (logits.argmax(-1) == exact.argmax(-1)).float().mean().item()
     told = tokenizer.decode(lab.write(model, ids[:, half : half + 1], 9, kept, position)[0])
-    rows.append([name, harm[-1], f"{same:.0%}", repr(told)])
+    rows.append([name, f"{harm[-1]:.5f}", f"{same:.0%}", repr(told)])
 table(rows, ["cache", "change (KL, bits)", "same best token", "what it would write next"])
-assert harm[0] < 1e-4 and min(harm[1:]) > 10 * max(harm[0], 1e-6), "each mistake must show in the predictions"
+assert 10 * max(harm[0], 1e-5) < harm[1] == min(harm[1:]), "each mistake must show, the wrong position least"
 
 # %% [markdown]
-# The quiet one is the first: one position off turns every distance by one, and the text still reads well. Only a comparison with the uncached logits, as in this lesson, finds it. Engines that
-# share caches between requests look them up by a hash of the tokens for the second; the third shows why a test must compare values, never shapes alone.
+# The quietest is the first: every distance between old and new tokens is off by one, and the predictions move only a little. Nobody hears that in the text; a comparison with
+# uncached logits, as in this lesson, finds it. Against the second, engines that share caches between requests look them up by a hash of the tokens. The third is why a test of a
+# cache compares values, never shapes alone.
 #
 # ## Calculator
 #

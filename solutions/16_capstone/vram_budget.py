@@ -21,6 +21,22 @@
 
 # %% tags=["bootstrap"]
 
+# %%
+from lessonlib.checks.vram_budget import CONFIGS, budget_parts, exact_models, reference_table, round_models
+
+parts, left, card = budget_parts(exact_models()[1]), 0.0, 24 * 2**30 / 1e9
+figure, ax = page.axes(size=(6.4, 1.9))
+for (name, size), hatch in zip(parts.items(), ("", "//", "..")):
+    ax.barh("32B on A", size, left=left, hatch=hatch, edgecolor="white", label=f"{name} {size:.2f} GB")
+    left += size
+ax.axvline(card, color="black", linestyle="--", label=f"card {card:.2f} GB")
+ax.set(xlabel="GB on the GPU", xlim=(0, 34))
+ax.legend(loc="center right", fontsize=8)
+show(
+    figure,
+    alt=f"One bar: {', '.join(f'{n} {x:.2f} GB' for n, x in parts.items())}, together {left:.2f} GB, left of the line of the card at {card:.2f} GB.",
+)
+
 # %% [markdown]
 # ## Aims
 #
@@ -64,8 +80,10 @@ def weights_gb(billions, bits):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "l16_vram_e1_check", "grade": true, "points": 1}
 hints("l16_vram_e1")
+
+
+# %% nbgrader={"grade_id": "l16_vram_e1_check", "grade": true, "points": 1}
 check("l16_vram_e1", weights_gb)
 
 # %% nbgrader={"grade_id": "l16_vram_e1_hidden", "grade": true, "points": 3}
@@ -90,8 +108,10 @@ def cache_gb(layers, kv_heads, head_dim, tokens, bytes_per_value):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "l16_vram_e2_check", "grade": true, "points": 1}
 hints("l16_vram_e2")
+
+
+# %% nbgrader={"grade_id": "l16_vram_e2_check", "grade": true, "points": 1}
 check("l16_vram_e2", cache_gb)
 
 # %% nbgrader={"grade_id": "l16_vram_e2_hidden", "grade": true, "points": 3}
@@ -142,8 +162,10 @@ def per_gpu_gb(weights_gb, layers, kv_heads, head_dim, tokens, tp, overhead_gb):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "l16_vram_e3_check", "grade": true, "points": 1}
 hints("l16_vram_e3")
+
+
+# %% nbgrader={"grade_id": "l16_vram_e3_check", "grade": true, "points": 1}
 check("l16_vram_e3", per_gpu_gb)
 
 # %% nbgrader={"grade_id": "l16_vram_e3_hidden", "grade": true, "points": 3}
@@ -175,8 +197,10 @@ def budget_table(models, configs):
     ### END SOLUTION
 
 
-# %% nbgrader={"grade_id": "l16_vram_e4_check", "grade": true, "points": 2}
 hints("l16_vram_e4")
+
+
+# %% nbgrader={"grade_id": "l16_vram_e4_check", "grade": true, "points": 2}
 check("l16_vram_e4", budget_table)
 
 # %% nbgrader={"grade_id": "l16_vram_e4_hidden", "grade": true, "points": 6}
@@ -185,15 +209,17 @@ check("l16_vram_e4", budget_table)
 score_properties("l16_vram_e4", budget_table, points=6, seed=164)
 ### END HIDDEN TESTS
 
-# %% [markdown] nbgrader={"grade_id": "l16_vram_why", "grade": true, "solution": true, "points": 3}
+# %% [markdown]
 # ### Written part: how tight is the 32B model on machine A? (graded by hand, 3 points)
 #
-# In three or four sentences: what remains free, what would use it up, and what would you change first?
+# In three or four sentences: what remains free, what would use it up, and what would you change first? One point for each, when it comes with a number and its unit.
+
+# %% [markdown] nbgrader={"grade_id": "l16_vram_why", "grade": true, "solution": true, "points": 3}
+# *Marking, one point each:* (1) what is free: the card's 25.77 GB<!-- cell --> less the exact total of 22.97 GB<!-- cell -->, in a stated unit; (2) what uses it up: more context, a second user, or the
+# driver's share, with a number; (3) a change that helps and its price: an 8-bit cache, a shorter context, a smaller model.
 #
-# ### BEGIN MARK SCHEME
-# One point each: (1) the free memory, by the exact numbers, with its unit; (2) a longer context, more users or the driver's share named, with a number; (3) a change that helps, with its
-# price: an 8-bit cache, a shorter context, a smaller model.
-# ### END MARK SCHEME
+# *A full answer:* The exact total leaves some 2.8 GB of the card. That is one more sequence of 8,192 tokens (2.1 GB), or a context about twice as long, before the driver takes its part. I would
+# round the cache to 8 bits first: it halves the cache, and lesson 05 measured how little the predictions move.
 
 # %% [markdown]
 # ## What breaks it
@@ -201,8 +227,6 @@ score_properties("l16_vram_e4", budget_table, points=6, seed=164)
 # The same three models on machine A, under three common slips. A slip need not change the verdict to be dangerous: look at the numbers.
 
 # %%
-from lessonlib.checks.vram_budget import CONFIGS, exact_models, reference_table, round_models
-
 card = memory.card_bytes(24) / 1e9
 rows = []
 for m in exact_models():

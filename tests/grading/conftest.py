@@ -16,7 +16,7 @@ from .samples import samples
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSIGNMENT, NOTEBOOK = "00_start_here", "00_start_here"
-CELL_TIMEOUT = 20  # seconds; the endless loop runs into it once for each test cell of its exercise
+CELL_TIMEOUT = 30  # seconds; the endless loop runs into it once for each test cell of its exercise
 
 
 @dataclass
