@@ -91,9 +91,9 @@ def metrics(samples) -> dict:
         with_cache, without = samples[tokens, True], samples[tokens, False]
         ratios = [b["a_token"] / a["a_token"] for a, b in zip(with_cache, without, strict=True)]
         add(f"times_as_fast_at_{tokens}_tokens", "times", ratios)
-        add(f"prefill_ms_at_{tokens}_tokens", "ms", [s["prefill"] for s in with_cache])
-        add(f"ms_a_token_without_cache_at_{tokens}_tokens", "ms", [s["a_token"] for s in without])
-        add(f"ms_a_token_with_cache_at_{tokens}_tokens", "ms", [s["a_token"] for s in with_cache])
+        add(f"prefill_at_{tokens}_tokens", "ms", [s["prefill"] for s in with_cache])
+        add(f"one_token_without_cache_at_{tokens}_tokens", "ms", [s["a_token"] for s in without])
+        add(f"one_token_with_cache_at_{tokens}_tokens", "ms", [s["a_token"] for s in with_cache])
     return found
 
 

@@ -93,6 +93,7 @@ def command(port: int) -> list[str]:
     return [
         sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
         "--log-level=WARN", "--expose-app-in-browser",
+        "--LabApp.extension_manager=readonly",  # the other one asks a registry
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """`lessonlib test`: bring the system programs that some tests need, then run pytest. Standard library only.
 
-The table of those programs serves `tests/conftest.py` as well: a plain `pytest` leaves out, and names, the same tests."""
+The table of these programs serves `tests/conftest.py` as well: a plain `pytest` leaves out, and names, the same tests."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ class GrowingCacheFigure(Interactive):
         c = self.counts(now)
         tokens = self.prompt + now - 1
         return (
-            f"Step {now} of {self.steps}: the model reads {tokens} tokens to write {self.words[tokens]!r}. Without a "
-            f"cache it computes {c['now_without']} rows of K and V, {c['all_without']} in all so far; with a cache "
+            f"Step {now} of {self.steps}: the model reads {_count(tokens, 'token')} to write {self.words[tokens]!r}. Without a "
+            f"cache it computes {_count(c['now_without'], 'row')} of K and V, {c['all_without']} in all so far; with a cache "
             f"{c['now_with']}, {c['all_with']} in all so far."
         )
 
@@ -153,3 +153,7 @@ class GrowingCacheFigure(Interactive):
     def text(self) -> str:
         lines = [self.title, *(self.describe(step) for step in range(1, self.steps + 1))]
         return "\n".join(lines)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' if n != 1 else ''}"

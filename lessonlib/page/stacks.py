@@ -9,7 +9,7 @@ from .figures import COLORS, INK
 from .theme import escape
 
 PARTS = (("weights", COLORS[0]), ("cache", COLORS[1]), ("overhead", COLORS[4]))
-LEFT, WIDTH, ROW, BAR, RIGHT = 250, 330, 30, 18, 150
+WIDTH, ROW, BAR, RIGHT, LETTER = 330, 30, 18, 170, 6.8
 # Colour is never the only sign: each part has a pattern of its own.
 PATTERNS = (
     '<pattern id="p-weights" width="8" height="8" patternUnits="userSpaceOnUse"></pattern>'
@@ -26,11 +26,12 @@ def memory_stacks(bars: list[tuple[str, Budget, float]]) -> tuple[str, str]:
         raise ValueError("There are no bars: give at least one (label, budget, card_bytes).")
     top = 30
     scale = WIDTH / max(max(budget.total, card) for _, budget, card in bars)
-    height = top + ROW * len(bars) + 8
-    parts = [f'<svg viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" width="{LEFT + WIDTH + RIGHT}" height="{height}">']
-    parts += [f"<defs>{PATTERNS}</defs>", *_legend()]
+    left = round(LETTER * max(len(label) for label, _, _ in bars)) + 16
+    height, width = top + ROW * len(bars) + 8, left + WIDTH + RIGHT
+    parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}">']
+    parts += [f"<defs>{PATTERNS}</defs>", *_legend(left)]
     for number, (label, budget, card) in enumerate(bars):
-        parts += _bar(top + ROW * number, label, budget, card, scale)
+        parts += _bar(left, top + ROW * number, label, budget, card, scale)
     return "".join([*parts, "</svg>"]), _words(bars)
 
 
@@ -39,27 +40,30 @@ def verdict(budget: Budget, card: float) -> str:
     return "fits" if budget.fits(card) else "too large"
 
 
-def _bar(y: float, label: str, budget: Budget, card: float, scale: float) -> list[str]:
-    middle, x, drawn = y + BAR / 2 + 4, float(LEFT), []
-    drawn.append(_text(LEFT - 10, middle, label, "end"))
+def _bar(left: float, y: float, label: str, budget: Budget, card: float, scale: float) -> list[str]:
+    middle, x, drawn = y + BAR / 2 + 4, float(left), []
+    drawn.append(_text(left - 10, middle, label, "end"))
     for name, color in PARTS:
         width = getattr(budget, name) * scale
         drawn += _box(x, y, width, name, color)
         x += width
-    line = LEFT + card * scale
+    line = left + card * scale
     drawn.append(f'<path d="M{line:.1f} {y - 4}v{BAR + 8}" stroke="{INK}" stroke-width="3"/>')
     said = f"{units.gb(budget.total):.1f} of {units.gb(card):.1f} GB: {verdict(budget, card)}"
-    drawn.append(_text(LEFT + WIDTH + 10, middle, said))
+    drawn.append(_text(left + WIDTH + 10, middle, said))
     return drawn
 
 
 def _box(x: float, y: float, width: float, name: str, color: str) -> list[str]:
     place = f'x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}"'
-    return [f'<rect {place} fill="{color}"/>', f'<rect {place} fill="url(#p-{name})" stroke="{INK}" stroke-width="0.7"/>']
+    return [
+        f'<rect {place} fill="{color}"/>',
+        f'<rect {place} fill="url(#p-{name})" stroke="{INK}" stroke-width="0.7"/>',
+    ]
 
 
-def _legend() -> list[str]:
-    drawn, x = [], LEFT
+def _legend(x: float) -> list[str]:
+    drawn = []
     for name, color in PARTS:
         drawn += [*_box(x, 2, 18, name, color), _text(x + 24, 15, name)]
         x += 92

@@ -409,9 +409,9 @@ quiz("05_kv_cache")
 # %% tags=["nbval-ignore-output"]
 mine = {f"times_as_fast_at_{s.tokens}_tokens": s.uncached / s.cached for s in speeds}
 last = speeds[-1]
-mine[f"prefill_ms_at_{last.tokens}_tokens"] = last.prefill * 1e3
-mine[f"ms_a_token_without_cache_at_{last.tokens}_tokens"] = last.uncached * 1e3
-mine[f"ms_a_token_with_cache_at_{last.tokens}_tokens"] = last.cached * 1e3
+mine[f"prefill_at_{last.tokens}_tokens"] = last.prefill * 1e3
+mine[f"one_token_without_cache_at_{last.tokens}_tokens"] = last.uncached * 1e3
+mine[f"one_token_with_cache_at_{last.tokens}_tokens"] = last.cached * 1e3
 assert all(value > 0 for value in mine.values())
 compare("l05_decode", mine)
 
