@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   kernelspec: {display_name: Python 3 (ipykernel), language: python, name: python3}
-#   lessonlib: {id: 00_start_here, title: Start here, minutes: 15, gpu: optional}
+#   lessonlib: {id: 00_start_here, title: Start here, minutes: 15, gpu: optional, kind: start}
 # ---
 
 # %% [markdown] tags=["badges"]
@@ -123,7 +123,7 @@ except CheckFailed as message:
 # %% [markdown]
 # ## GB and GiB
 #
-# Files are counted in GB (1e9 bytes). Memory, and so the memory of a GPU, is counted in GiB (2**30 bytes), although the shop writes GB. A card that is sold with 24 GB holds more than 24 GB:
+# Files are counted in GB (1e9 bytes). Memory, and so the memory of a GPU, is counted in GiB (2**30 bytes), although the shop writes GB. A card that is sold with 24 GB<!-- fact:gpus/rtx-4090/vram_gb --> holds more than that:
 
 # %%
 from lessonlib.calc import memory, units

@@ -92,6 +92,7 @@ def test_the_steps_work_in_a_fresh_environment(tmp_path, monkeypatch):
     environment = {
         **os.environ, "KERNEL_PYTHON_PREFIX": str(tmp_path / "env"), "REPO_DIR": str(image), "HOME": str(tmp_path),
         "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),
+        "PIP_RETRIES": "0",  # where PyTorch's index is out of reach, pip would try it again for every package
     }  # fmt: skip
     for name in ("HF_HUB_OFFLINE", "LESSONLIB_ENV", "PYTHONPATH"):
         environment.pop(name, None)
