@@ -12,9 +12,10 @@ import pytest
 
 from lessonlib.course.build import built_paths
 from lessonlib.course.execute import execute
+from lessonlib.course.lint import wrong_answers
 from lessonlib.course.score import exercise_of, score
 
-from .conftest import ROOT, lessons, wrong_answers
+from .conftest import ROOT, lessons
 
 PEAK_BYTES = 700e6
 KERNEL_PEAK = """
