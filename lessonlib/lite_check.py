@@ -8,14 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LESSONS = ("00_start_here", "05_kv_cache")
-# The last thing each kernel does: tell the most memory it ever held. Linux counts in KiB, macOS in bytes.
+# The last thing each kernel does: tell the most memory it ever held, in bytes. Linux's ru_maxrss also counts what the
+# parent held before the kernel was started, so there the kernel's own high-water mark is read.
 PEAK = """
+import re, sys
 try:
-    import resource, sys
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
-except ImportError:
-    import psutil
-    print(psutil.Process().memory_info().peak_wset)
+    with open("/proc/self/status", encoding="utf-8") as status:
+        print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1]) * 1024)
+except OSError:
+    try:
+        import resource
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    except ImportError:
+        import psutil
+        print(psutil.Process().memory_info().peak_wset)
 """
 
 

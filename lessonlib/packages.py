@@ -108,13 +108,18 @@ def answers(address: str, wait: float = WAIT) -> bool:
 
 def explain(log: str) -> str:
     """What a failed install means, as one sentence with the way out."""
+    lines = [line.strip() for line in log.splitlines()]  # those of a child of pip's are indented
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    nothing_found = not errors or "No matching distribution" in errors[-1]
     if "No space left on device" in log or "[Errno 28]" in log:
         return FULL
-    if re.search(NETWORK, log):
+    # A connection that was tried again with success is no reason; neither is a place that merely was asked as well.
+    if re.search(NETWORK, "".join(errors)) or (nothing_found and re.search(NETWORK, log)):
         return OFFLINE
     if re.search(r"No matching distribution found for torch\b", log):
         return NO_TORCH
-    errors = [line.removeprefix("ERROR:").strip() for line in log.splitlines() if line.startswith("ERROR:")]
+    if "requirement hatchling (from versions: none)" in log:  # the first package that pip looks for
+        return OFFLINE
     return f"pip could not install the packages ({(errors or ['no reason given'])[0]}); see .lessonlib/setup.log."
 
 

@@ -84,7 +84,8 @@ def browser(tmp_path_factory):
     program = next(tool for tool in testing.TOOLS if tool.mark == "browser").found()
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")), executable_path=program, headless=True, args=FLAGS, viewport={"width": 1280, "height": 1000},
+            str(tmp_path_factory.mktemp("profile")), executable_path=program, headless=True, args=FLAGS,
+            viewport={"width": 1280, "height": 1000},
             env={**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))},
         )  # fmt: skip
         yield context

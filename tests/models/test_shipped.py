@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
@@ -69,7 +70,7 @@ def test_the_record_the_card_and_the_weights_belong_together(opened):
 def test_no_path_of_the_training_machine_is_left(opened):
     for path in embedded_path(opened[0]).iterdir():
         data = path.read_bytes()
-        assert b"/tmp/" not in data and b"/work/" not in data and b"/root/" not in data and b"/home/" not in data
+        assert not re.search(rb"/(home|root|tmp|Users|mnt|var)/", data)
 
 
 def test_mini_has_the_planned_size():

@@ -1,6 +1,7 @@
-"""The real set-up in a copy of the course: killed half-way, started again, JupyterLab answering, started once more.
+"""The real set-up in a copy of the course: offline, killed half-way, started again, JupyterLab answering, started once
+more, broken and repaired.
 
-Slow (minutes), and it needs package registries or what pip is set to use instead."""
+The tests marked slow take minutes, and need package registries or what pip is set to use instead."""
 
 from __future__ import annotations
 
@@ -18,12 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from lessonlib import environment, lab
+from lessonlib import environment, lab, packages
 from tests.support import checkout
 
 from .test_lab import free_port
 
-pytestmark = pytest.mark.slow
 BASE = getattr(sys, "_base_executable", sys.executable)
 PATIENCE = 900  # seconds until a step counts as stuck
 
@@ -31,8 +31,9 @@ PATIENCE = 900  # seconds until a step counts as stuck
 class Start:
     """A running `python3 -m lessonlib ...` on a bare Python, in a session of its own, with what it says."""
 
-    def __init__(self, root: Path, *arguments: str):
+    def __init__(self, root: Path, *arguments: str, **more: str):
         bare = {n: v for n, v in os.environ.items() if n not in ("VIRTUAL_ENV", "PYTHONPATH", "LESSONLIB_ENV", "CI")}
+        bare.update(more)
         bare["PATH"] = os.pathsep.join(p for p in bare["PATH"].split(os.pathsep) if not p.startswith(sys.prefix))
         self.said: list[str] = []
         self.process = subprocess.Popen(
@@ -86,8 +87,8 @@ def start(course):
     """Starts commands in the clone, and leaves none behind."""
     started = []
 
-    def begin(*arguments):
-        started.append(Start(course, *arguments))
+    def begin(*arguments, **more):
+        started.append(Start(course, *arguments, **more))
         return started[-1]
 
     yield begin
@@ -95,6 +96,18 @@ def start(course):
         one.clear()
 
 
+def test_a_first_set_up_without_the_network_is_one_sentence(course, start):
+    nobody = f"http://127.0.0.1:{free_port()}/simple"
+    away = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": nobody, "PIP_RETRIES": "0", "PIP_FIND_LINKS": ""}
+    offline = start("build", **away)
+    assert offline.process.wait(timeout=PATIENCE) == 2
+    offline.reader.join(timeout=60)
+    last = offline.said[-1]
+    assert last == f"lessonlib: {packages.OFFLINE}\n" and "Traceback" not in offline.words()
+    assert environment.current_stamp(course) is None
+
+
+@pytest.mark.slow
 def test_a_killed_set_up_is_repaired_and_jupyterlab_answers(course, start):
     killed = start("lab", "--no-browser")
     killed.wait_for("26 found")
@@ -124,6 +137,7 @@ def test_a_killed_set_up_is_repaired_and_jupyterlab_answers(course, start):
     assert f"port {port} is taken" in taken.words()
 
 
+@pytest.mark.slow
 def test_the_second_start_sets_nothing_up(course, start):
     assert environment.current_stamp(course) == environment.wanted_stamp(course), "runs after the first test"
     log = (course / ".lessonlib" / "setup.log").stat().st_mtime_ns
@@ -134,6 +148,7 @@ def test_the_second_start_sets_nothing_up(course, start):
     assert (course / ".lessonlib" / "setup.log").stat().st_mtime_ns == log
 
 
+@pytest.mark.slow
 def test_a_broken_environment_is_repaired(course, start):
     """Somebody removed a main package: the next start notices and makes the environment again."""
     (package,) = course.glob(".venv/lib/python*/site-packages/nbgrader")

@@ -86,6 +86,8 @@ def test_any_reply_is_an_answer(status):
         ),
         ("WARNING: Temporary failure in name resolution", "registry cannot be reached"),
         ("WARNING: ... ProxyError('Cannot connect to proxy.')", "registry cannot be reached"),
+        ("  ERROR: Could not find ... requirement hatchling (from versions: none)", "registry cannot be reached"),
+        (f"Retrying ... {NAME}\nERROR: ResolutionImpossible: a needs b", r"\(ResolutionImpossible: a needs b\)"),
         ("ERROR: No matching distribution found for torch==2.13.0", "no torch of the version in constraints.txt"),
         ("fine\nERROR: the first reason\nERROR: the second", r"\(the first reason\); see \.lessonlib/setup\.log"),
         ("", "no reason given"),
