@@ -13,9 +13,9 @@ def execute(notebook, allow_errors: bool = False, timeout: int = TIMEOUT, extra:
     """Execute `notebook` in place. RuntimeError names the cell that failed (unless `allow_errors`) or ran too long.
 
     `extra` adds to the kernel's environment."""
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from traitlets.config import Config
 
     environment = {
         **os.environ, "LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1",
@@ -27,7 +27,8 @@ def execute(notebook, allow_errors: bool = False, timeout: int = TIMEOUT, extra:
         file = str(Path(folder) / "kernel.json")
         client = NotebookClient(
             notebook,
-            km=AsyncKernelManager(kernel_name="python3", transport=transport, connection_file=file),
+            kernel_name="python3",
+            config=Config({"KernelManager": {"transport": transport, "connection_file": file}}),
             timeout=timeout,
             allow_errors=allow_errors,
             record_timing=False,
