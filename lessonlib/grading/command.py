@@ -88,20 +88,26 @@ def _print_summary(assignment: str, outcomes: list, csv: Path, logs: Path) -> No
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
     table = Table(title=f"{assignment}: {len(outcomes)} submissions")
     names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.exercises))
-    for column in ("student", *names, "total", "notes"):
-        table.add_column(column, justify="left" if column in ("student", "notes") else "right", overflow="fold")
+    table.add_column("student")
+    for name in (*names, "total"):
+        table.add_column(name, justify="right", overflow="fold")
     for o in outcomes:
         points = [_points(*o.exercises[n]) if n in o.exercises else "-" for n in names]
-        notes = "; ".join(filter(None, [o.problem, "waits for manual grading" if o.manual else "",
-                                        "" if o.graded_now else "graded before (--force grades again)"]))  # fmt: skip
-        table.add_row(o.student, *points, _points(o.score, o.max_score), notes)
-    console = Console()
+        table.add_row(o.student, *points, _points(o.score, o.max_score))
     console.print(table)
-    console.print(f"CSV: {csv}\nnbgrader's log of each submission: {logs}", soft_wrap=True, highlight=False)
+    lines = []
+    for o in outcomes:
+        manual = "waits for manual grading in formgrader" if o.manual else ""
+        old = "" if o.graded_now else "graded before (--force grades again)"
+        lines += [f"{o.student}: {note}" for note in filter(None, (o.problem, manual, old))]
+    lines += [f"CSV: {csv}", f"nbgrader's log of each submission: {logs}"]
     if pages := [o.feedback for o in outcomes if o.feedback]:
-        console.print(f"Feedback pages: {Path(pages[0]).parent.parent}", soft_wrap=True, highlight=False)
+        lines.append(f"Feedback pages: {Path(pages[0]).parent.parent}")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _points(score: float, maximum: float) -> str:

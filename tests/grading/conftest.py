@@ -15,7 +15,7 @@ import pytest
 from .samples import samples
 
 ROOT = Path(__file__).resolve().parents[2]
-ASSIGNMENT, NOTEBOOK = "00_start_here", "00_start_here"
+ASSIGNMENT, NOTEBOOK = "16_capstone", "vram_budget"
 CELL_TIMEOUT = 30  # seconds; the endless loop runs into it once for each test cell of its exercise
 
 
