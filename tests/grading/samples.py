@@ -18,6 +18,15 @@ def solutions(notebook) -> dict[str, str]:
     }
 
 
+def written(notebook) -> dict[str, str]:
+    """Something in each cell that is graded by hand."""
+    return {
+        c.metadata.nbgrader.grade_id: "What I think, in words."
+        for c in notebook.cells
+        if c.cell_type == "markdown" and c.metadata.get("nbgrader", {}).get("grade")
+    }
+
+
 def fill(learner: Path, answers: dict[str, str]):
     """The learner edition with `answers` written into its exercise cells."""
     notebook = nbformat.read(learner, as_version=4)
@@ -30,12 +39,13 @@ def fill(learner: Path, answers: dict[str, str]):
 
 def samples(solution: Path, learner: Path) -> dict:
     """Four notebooks by the name of their student."""
-    right = solutions(nbformat.read(solution, as_version=4))
+    notebook = nbformat.read(solution, as_version=4)
+    right = solutions(notebook)
     names = sorted(right)
     half = {name: right[name] for name in names[: len(names) // 2]}
     head = right[names[-1]].split('"""')[0]  # the def line of the last exercise
     return {
-        "full": fill(learner, right),
+        "full": fill(learner, {**right, **written(notebook)}),
         "half": fill(learner, half),
         "untouched": fill(learner, {}),
         "endless": fill(learner, {**right, names[-1]: head.rstrip() + ENDLESS}),
