@@ -33,10 +33,10 @@ def main(argv: list[str]) -> int:
         if root is None:
             raise ValueError("No course folder here or above: change into it.")
         pages = [read_page(path, root) for path in sources(root, options.lesson)]
+        lines = [line for page in pages for line in findings(page)] + shared_ids(pages)
     except ValueError as error:
         print(f"lessonlib lint: {error}", file=sys.stderr)
         return 2
-    lines = [line for page in pages for line in findings(page)] + shared_ids(pages)
     for line in lines:
         print(line)
     if not lines:

@@ -35,8 +35,8 @@ KINDS = {
 }
 MOST_WORDS, MEDIAN_LINES, MOST_LINES = 2500, 10, 30
 AXES = set("BLSHKD")
-UNITS = r"GB|GiB|MB|MiB|kB|KiB|TB|bytes?|ms|tokens/s|tok/s|FLOPs?|TFLOPS|GB/s|USD|W|kWh|%|percent"
-NUMBER = r"(?<![\w.*])\d[\d,]*(?:\.\d+)?"
+UNITS = r"times|gigabytes|GB|GiB|MB|MiB|kB|KiB|TB|bytes?|ms|tokens/s|tok/s|FLOPs?|TFLOPS|GB/s|USD|W|kWh|%|percent"
+NUMBER = r"(?<![\w.])(?<!\d\*\*)\d[\d,]*(?:\.\d+)?"  # not the exponent of 2**30
 MARK = re.compile(rf"({NUMBER})[^\d<]{{0,40}}<!--\s*(claim|record|fact|cell|plan)(?::([^\s]+))?\s*-->")
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:home|root|work|tmp|Users|opt|var)/\w+|[A-Z]:\\\\Users")
 LASTING = r"https://(arxiv\.org/abs|doi\.org)/"  # papers: addresses made to stay
@@ -57,7 +57,10 @@ class Page:
     @property
     def kind(self) -> Kind:
         """What this page must have."""
-        return KINDS[self.source.metadata.lessonlib.get("kind", "lesson")]
+        kind = self.source.metadata.lessonlib.get("kind", "lesson")
+        if kind not in KINDS:
+            raise ValueError(f"{self.path.name}: kind is {kind!r}, but must be one of {', '.join(KINDS)}.")
+        return KINDS[kind]
 
     @cached_property
     def prose(self) -> list[tuple[str, str]]:
@@ -76,9 +79,9 @@ class Page:
 
     @cached_property
     def outputs(self) -> str:
-        """All text of the stored outputs of the solution notebook."""
+        """What a reader sees of the stored outputs of the solution notebook, as text."""
         cells = self.solution.cells if self.solution else []
-        return "\n".join(json.dumps(c.get("outputs", []), ensure_ascii=False) for c in cells)
+        return "\n".join(_visible(output) for cell in cells for output in cell.get("outputs", []))
 
     def section(self, heading: str) -> str:
         """The text from a level-2 heading to the next."""
@@ -97,6 +100,9 @@ def rule(function):
 def opening(page: Page) -> Iterator[Finding]:
     """The page starts with badges, then a title with one question in bold; the bootstrap cell comes before other code."""
     cells = page.source.cells
+    if len(cells) < 3:
+        yield "page", "a page has a badge row, a title and a bootstrap cell at least"
+        return
     if "badges" not in cells[0].metadata.get("tags", []):
         yield cells[0].id, 'the first cell must be the badge row (tags=["badges"])'
     if not re.match(r"# .+\n\n\*\*[^*]+\?\*\*", cells[1].source):
@@ -207,9 +213,11 @@ def alt_text(page: Page) -> Iterator[Finding]:
         if re.search(r"!\[\s*\]\(", text) or re.search(r"<img(?![^>]*\balt=\"[^\"]+\")[^>]*>", text):
             yield cell, "an image has no alternative text"
     for cell in page.code:
-        for call in re.findall(r"(?<![\w.])(?:show|svg)\((?!\*)(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", cell.source):
-            if "alt=" not in call:
-                yield cell.id, "show() and svg() need alt=..."
+        for call in re.findall(
+            r"(?<![\w.])(?:page\.)?(?:show|svg)\((?!\*)(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", cell.source
+        ):
+            if "alt=" not in call or re.search(r"alt=f?(\"\"|'')\s*[,)]", call):
+                yield cell.id, "show() and svg() need alt=..., in words"
     for cell in page.solution.cells if page.solution else []:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -242,7 +250,7 @@ def numbers(page: Page) -> Iterator[Finding]:
             size_of_a_value = found[2].startswith("byte") and float(found[1].replace(",", "")) < 10
             if size_of_a_value:  # "2 bytes a value" defines, it does not report
                 continue
-            if "<!--" not in found[3] and "(" not in plain[max(0, found.start() - 1) : found.start()]:
+            if not re.match(r"[*)]{0,3}<!--\s*(claim|record|fact|cell|plan)\b", found[3]):
                 yield (
                     cell,
                     f"{found[1]} {found[2]} has no source: add a mark such as <!-- cell --> or <!-- claim:ID -->",
@@ -309,6 +317,14 @@ def built(page: Page) -> Iterator[Finding]:
                 yield cell.id, "the address of an object is stored"
             if any(o.output_type == "error" for o in cell.get("outputs", [])):
                 yield cell.id, "an error output is stored"
+
+
+def _visible(output) -> str:
+    """An output without styles, tags and drawings: the words and numbers that stand on the page."""
+    data = output.get("data", {})
+    text = "".join(output.get("text", "")) + "\n" + "".join(data.get("text/plain", ""))
+    html = re.sub(r"<(style|svg)\b.*?</\1>|<[^>]*>", " ", "".join(data.get("text/html", "")), flags=re.S)
+    return f"{text}\n{html}"
 
 
 def _made(cell) -> bool:

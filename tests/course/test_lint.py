@@ -1,4 +1,4 @@
-"""Every rule of the lint is broken once, on the real pages, and breaks alone."""
+"""Every rule of the lint is broken on a real page, and notices."""
 
 from __future__ import annotations
 
@@ -74,6 +74,14 @@ BREAKS = [
     ("alt_text", lambda p: output(p, {"text/html": "<img src='x'>"}), "in the output"),
     ("axis_letters", lambda p: setattr(code_cell(p, "quiz("), "source", "y = 1  # (B, T, D)\nquiz('05_kv_cache')"), "the axis T"),
     ("numbers", lambda p: add(p, "It takes 12 GB."), "12 GB has no source"),
+    ("numbers", lambda p: add(p, "It takes **12 GB**."), "12 GB has no source"),
+    ("numbers", lambda p: add(p, "It is large (12 GB)."), "12 GB has no source"),
+    ("numbers", lambda p: add(p, "It takes 12 GB <!-- todo -->."), "12 GB has no source"),
+    ("numbers", lambda p: add(p, "It is 9 times as fast."), "9 times has no source"),
+    ("alt_text", lambda p: setattr(code_cell(p, "quiz("), "source", "page.show(fig, alt='')\nquiz('05_kv_cache')"), "need alt"),
+    ("predicts", lambda p: [setattr(c, "source", c.source.replace("reveal(", "other(")) for c in p.source.cells], "reveal"),
+    ("exercises", lambda p: [setattr(c, "source", c.source.replace("hints(", "other(")) for c in p.source.cells], "never called"),
+    ("built", lambda p: output(p, {"application/vnd.jupyter.widget-view+json": {}}), "live widget view"),
     ("numbers", lambda p: add(p, "It takes 14.1 GB<!-- claim:S04-033 -->."), "14.1 is not what"),
     ("numbers", lambda p: add(p, "It takes 987.6 GB<!-- cell -->."), "no stored output"),
     ("numbers", lambda p: add(p, "It has 48 GiB<!-- fact:gpus/rtx-4090/vram_gb -->."), "48 is not what"),
@@ -107,6 +115,19 @@ def test_a_page_without_figures_is_noticed(pages):
 
 def test_every_rule_has_a_break():
     assert {name for name, _, _ in BREAKS} | {"figure"} == set(RULES)
+
+
+def test_an_unknown_kind_names_the_kinds(pages):
+    page = copy.deepcopy(pages["05_kv_cache"])
+    page.source.metadata.lessonlib["kind"] = "essay"
+    with pytest.raises(ValueError, match="'essay'.*lesson, task, start"):
+        findings(page)
+
+
+def test_a_page_of_one_cell_is_told(pages):
+    page = copy.deepcopy(pages["05_kv_cache"])
+    del page.source.cells[1:]
+    assert any("at least" in line for line in findings(page))
 
 
 def test_grade_ids_are_unique_in_the_course(pages):
