@@ -1,4 +1,4 @@
-"""Real shapes with random weights: parameters and cache bytes are those of the published models, without a download."""
+"""Bare models of real shapes, whole, sliced and thin: what lessons build to count and to run without a download."""
 
 import pytest
 import torch
@@ -7,17 +7,11 @@ from lessonlib.calc.memory import kv_cache_bytes
 from lessonlib.facts import catalog
 from lessonlib.models import shapes
 
-NOT_LLAMA = {"gpt2", "granite-34b-code"}  # no gate in the feed-forward part
-PLAIN = [row for row in catalog.models() if row.attention in shapes.PLAIN and not row.get("moe_intermediate_size")]
+PLAIN = dict(layers=6, attention_heads=4, kv_heads=2, head_dim=8, hidden_size=32, intermediate_size=48, vocab_size=64)
 
 
 def cache_bytes(cache) -> int:
     return sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
-
-
-@pytest.mark.parametrize("name", [row.id for row in PLAIN if row.id not in NOT_LLAMA])
-def test_parameters_are_exact(name):
-    assert shapes.parameters(shapes.build(name)) == catalog.model(name).total_params_exact
 
 
 @pytest.mark.parametrize(
@@ -41,15 +35,12 @@ def test_fifty_thousand_tokens_of_the_32b_model_on_no_memory():
 
 
 def test_few_layers_run_and_two_builds_agree():
-    shape = dict(
-        layers=6, attention_heads=4, kv_heads=2, head_dim=8, hidden_size=32, intermediate_size=48, vocab_size=64
-    )
-    one, two = (shapes.build(shape, layers=2, device="cpu", dtype=torch.float32) for _ in range(2))
+    one, two = (shapes.build(PLAIN, layers=2, device="cpu", dtype=torch.float32) for _ in range(2))
     ids = torch.tensor([[1, 2, 3]])
     with torch.no_grad():
         assert torch.equal(one(ids).logits, two(ids).logits)
     assert one.config.num_hidden_layers == 2 and one.dtype == torch.float32 and not one.training
-    other = shapes.build(shape, layers=2, device="cpu", dtype=torch.float32, seed=1)
+    other = shapes.build(PLAIN, layers=2, device="cpu", dtype=torch.float32, seed=1)
     assert not torch.equal(one.model.embed_tokens.weight, other.model.embed_tokens.weight)
 
 
@@ -59,15 +50,26 @@ def test_building_leaves_the_random_state_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_a_mapping_with_experts_is_a_mixtral_and_names_are_forgiving():
+    assert shapes.config(PLAIN).model_type == "llama"
+    assert shapes.config(PLAIN | {"moe_experts": 4, "moe_experts_per_token": 2}).model_type == "mixtral"
+    assert shapes.config(PLAIN | {"model_type": "qwen3"}).model_type == "qwen3"
+    assert shapes.shape("Qwen/Qwen3 32B").name == "qwen3-32b"
+
+
 @pytest.mark.parametrize(
     ("architecture", "options", "says"),
     [
-        ("deepseek-r1", {}, "mla attention"),
-        ("qwen3-coder-30b-a3b", {}, "fine-grained experts"),
-        ("qwen2.5-coder-32b", {"layers": 65}, "layers is 65"),
+        ("qwen2.5-coder-32b", {"layers": 65}, "layers is 65, but qwen2.5-coder-32b has 64: ask for 1 to 64"),
         ("qwen2.5-coder-32b", {"layers": 0}, "layers is 0"),
+        ("qwen2.5-coder-32b", {"layers": [3, 2]}, r"layers is \[3, 2\].*rising"),
+        ("qwen2.5-coder-32b", {"layers": range(60, 65)}, "range"),
+        ("qwen2.5-coder-32b", {"layers": slice(64, 70)}, "slice"),
         ({"layers": 2, "hidden_size": 8}, {}, "lacks attention_heads"),
         ("no-such-model", {}, "no-such-model"),
+        (PLAIN | {"attention": "mla"}, {}, "mla attention: give its model_type"),
+        (PLAIN | {"moe_experts": 4, "moe_shared_experts": 1}, {}, "fine-grained experts: give its model_type"),
+        (PLAIN | {"name": "Mine", "model_type": "mine"}, {}, "Mine is a mine, which the installed transformers"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_a_sentence(architecture, options, says):

@@ -1,6 +1,8 @@
 """The tokenizer: the same ids from `tokenizers` and tiktoken, nothing lost, specials in place."""
 
 import json
+import random
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +40,82 @@ def test_same_ids_and_round_trip(both, text):
     ids = hugging.encode(text, add_special_tokens=False)
     assert ids == tik.encode(text, allowed_special="all")
     assert hugging.decode(ids) == text == tik.decode(ids)
+
+
+SCALARS = [(0, 0xD7FF), (0xE000, sys.maxunicode)]  # every Unicode scalar: all code points but the surrogates
+SPACES = " \t\n\r\x0b\x0c\x1c\x85\u00a0\u1680\u2000\u2003\u2009\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
+SCRIPTS = [
+    "naïve",
+    "Straße",
+    "текст",
+    "日本語",
+    "한국어",
+    "עברית",
+    "हिन्दी",
+    "ไทย",
+    "e\u0301",
+    "👩\u200d👩\u200d👧",
+    "🇫🇷",
+    "👍🏽",
+    "𝒳",
+    "½",
+    "٣٤",
+    "Ⅷ",
+]
+CODE = [
+    "def ",
+    "f",
+    "(x)",
+    ":",
+    "\n",
+    "    ",
+    "\t",
+    "return",
+    " x",
+    "**",
+    "2",
+    "==",
+    "'a'",
+    '"b"',
+    "#",
+    " {",
+    "}",
+    "[0]",
+    "\\n",
+    "<|",
+    "|>",
+    "_y",
+]
+# Kinds of random text, each a function of a random.Random.
+KINDS = {
+    "ascii": lambda rng: "".join(chr(rng.randrange(128)) for _ in range(rng.randrange(40))),
+    "white space": lambda rng: "".join(rng.choice(SPACES + "ab1.") for _ in range(rng.randrange(30))),
+    "any scalar": lambda rng: "".join(chr(rng.randint(*SCALARS[rng.random() < 0.8])) for _ in range(rng.randrange(20))),
+    "scripts and emoji": lambda rng: "".join(rng.choice([*SCRIPTS, " ", ""]) for _ in range(rng.randrange(12))),
+    "apostrophes and digits": lambda rng: "".join(
+        rng.choice("''’sdmtlvreSDMT0123456789 .,") for _ in range(rng.randrange(30))
+    ),
+    "code": lambda rng: "".join(rng.choice(CODE) for _ in range(rng.randrange(25))),
+    "specials": lambda rng: "".join(
+        rng.choice([*SPECIALS, "<|", "|>", "<|end", "a", " ", "\n"]) for _ in range(rng.randrange(12))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_ids_for_random_texts_of_each_kind(both, kind):
+    hugging, tik = both
+    rng = random.Random(kind)
+    texts = [KINDS[kind](rng) for _ in range(500)]
+    for text, ids in zip(texts, hugging(texts, add_special_tokens=False).input_ids, strict=True):
+        assert ids == tik.encode(text, allowed_special="all"), ascii(text)
+        assert hugging.decode(ids) == text == tik.decode(ids), ascii(text)
+
+
+def test_all_embedded_models_share_one_vocabulary():
+    """A draft model guesses ids for another one, so each id means the same to both."""
+    files = {name: (embedded_path(name) / "tokenizer.json").read_bytes() for name in embedded_names()}
+    assert len(set(files.values())) == 1, sorted(files)
 
 
 @pytest.mark.parametrize("text", TRICKY)
