@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .presets import MIXES, PRESETS
+
 LICENCE = "Apache-2.0"
 PURPOSE = {
     "mini": "stories in simple English, short functions; small enough for every machine",
@@ -81,7 +83,10 @@ SOURCES = {
 
 def card(record: dict) -> str:
     """The model card in Markdown, every number taken from the record."""
-    sections = (_head(record), _table(record), _scores(record), _limits(record["shape"]), _credits(record["shape"]))
+    sections = [_head(record), _table(record), _scores(record)]
+    if record.get("probes"):
+        sections += [_probes(record), _samples(record)]
+    sections += [_limits(record), _credits(record["shape"])]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
@@ -100,6 +105,11 @@ def _table(record: dict) -> list[str]:
     windows = f"trained on windows of {shape['sequence']} tokens"
     if shape["long_share"]:
         windows += f", the last {shape['long_share']:.0%} on windows of {shape['context']}"
+    steps = []
+    if shape.get("start"):
+        steps.append(f"grown from `{shape['start']}`")
+    if shape.get("distil_share") and shape.get("teacher"):
+        steps.append(f"the last {shape['distil_share']:.0%} in imitation of `{shape['teacher']}`")
     return [
         "| what | value |",
         "|---|---|",
@@ -110,12 +120,94 @@ def _table(record: dict) -> list[str]:
         f"| context | {shape['context']} positions; {windows} |",
         f"| training | {record['tokens_seen']:,} sampled tokens in {record['steps']:,} steps, "
         f"{record['training_minutes']} minutes, seed {record['seed']}, {record['date']} |",
+        *(f"| how | {step} |" for step in ["; ".join(steps)] if step),
+        *(f"| changed settings | {text} |" for text in [_changed(shape)] if text),
+        *_best(record),
         *(f"| last training loss | {loss:.3f} nats a token |" for _, loss in record["curve"][-1:]),
         f"| device | {record['device']} |",
         f"| versions | {', '.join(f'{name} {version}' for name, version in record['versions'].items())} |",
         f"| corpus | sha256 `{record['data_sha256']}` |",
         f"| weights | {record['licence']}, sha256 `{record['weights_sha256']}` |",
     ]
+
+
+def _changed(shape: dict) -> str:
+    """The settings of the run that are not its preset's, as `--set` takes them."""
+    if shape["name"] not in PRESETS:
+        return ""
+    usual = PRESETS[shape["name"]].record()
+    named = {"mix": next((name for name, mix in MIXES.items() if mix == shape["mix"]), "another")}
+    changed = [name for name, value in shape.items() if value != usual[name]]
+    return ", ".join(f"`{name}={named.get(name, shape[name])}`" for name in changed)
+
+
+def _best(record: dict) -> list[str]:
+    looks = record.get("valid_curve")
+    if not looks:
+        return []
+    best, score = min(looks, key=lambda look: look[1])
+    return [
+        f"| chosen weights | the best of {len(looks)} looks at held-out text: {score:.3f} bits per byte at {best:,} tokens |"
+    ]
+
+
+# What each probe counts, in the order of the card.
+PROBES = {
+    "copy_8_words": "8 words copied whole, after one example",
+    "pass_key_at_64": "a five-digit pass key recalled after 64 tokens of other text",
+    "pass_key_at_128": "... after 128 tokens",
+    "pass_key_at_256": "... after 256 tokens",
+    "sums_of_2_digits": "sums of two 2-digit numbers, after three examples",
+    "json_tool_calls": "JSON tool calls with the right arguments",
+    "stories_without_a_loop": "stories of 200 tokens at temperature 0.7 without a loop",
+    "best_induction_head": "induction score of the best head (attention to what followed the same token before)",
+    "best_previous_token_head": "previous-token score of the best head (attention to the token before)",
+    "expert_load_entropy": "evenness of the experts' load (1 is even)",
+    "expert_load_shift": "tokens that change experts between kinds of text and their mean",
+}
+
+
+def _probes(record: dict) -> list[str]:
+    probes = record["probes"]
+    accepted = {name.removeprefix("accepted_"): value for name, value in probes.items() if name.startswith("accepted_")}
+    lines = [
+        "## What it can do",
+        "",
+        "Measured by `lessonlib.models.probes` on these weights, greedy unless said: an answer counts when it is right whole.",
+        "",
+        "| probe | result |",
+        "|---|---|",
+        *(f"| {what} | {_share(name, probes[name])} |" for name, what in PROBES.items() if name in probes),
+    ]
+    if accepted:
+        teacher = record["shape"]["teacher"]
+        lines += [
+            "",
+            f"As a draft for `{teacher}`, 4 tokens ahead, one call of `{teacher}` yields (1 without a draft, 5 at most):",
+            "",
+            f"| {' | '.join(accepted)} |",
+            f"|{'---|' * len(accepted)}",
+            f"| {' | '.join(f'{value:.2f}' for value in accepted.values())} |",
+        ]
+    return lines
+
+
+def _samples(record: dict) -> list[str]:
+    lines = [
+        "## What it writes",
+        "",
+        "One opening of each kind, at three temperatures, seed 0, nothing chosen by hand:",
+        "",
+    ]
+    for row in record["samples"]:
+        text = row["text"].replace("```", "` ` `")  # a model may write the end of the block it is shown in
+        lines += [f"Temperature {row['temperature']}:", "", "```text", f"{row['prompt']}▸{text}", "```", ""]
+    return lines[:-1]
+
+
+def _share(name: str, value: float) -> str:
+    """Scores as they are, shares of tries in per cent."""
+    return f"{value:.2f}" if name.startswith(("best", "expert_load_entropy")) else f"{value:.0%}"
 
 
 def _scores(record: dict) -> list[str]:
@@ -134,7 +226,8 @@ def _scores(record: dict) -> list[str]:
     ]
 
 
-def _limits(shape: dict) -> list[str]:
+def _limits(record: dict) -> list[str]:
+    shape = record["shape"]
     lines = [
         "## Limits",
         "",
@@ -143,6 +236,12 @@ def _limits(shape: dict) -> list[str]:
         "A chat is written as lines `User: ...` and `Assistant: ...`, as in the dialogues it saw; the role tokens of the",
         "vocabulary are reserved and untrained. English only. Texts of crowd workers and of other models left their habits.",
     ]
+    recipe = PRESETS[shape["name"]].tokens if shape["name"] in PRESETS else shape["tokens"]
+    if record["device"].endswith("(cpu)") and record["tokens_seen"] < recipe:
+        lines.append(
+            f"Trained on a processor: {record['tokens_seen'] / recipe:.0%} of the {recipe:,} tokens of the recipe. The same "
+            "command on a GPU, without the changed settings, finishes the job."
+        )
     if not shape["long_share"]:
         lines.append(f"Positions past {shape['sequence']} were never trained: long inputs show mechanics, not quality.")
     return lines

@@ -9,6 +9,7 @@ import platform
 import shutil
 from pathlib import Path
 
+from ..probes import PROMPTS, accepted, probe, samples
 from .bpe import to_transformers
 from .card import LICENCE, PURPOSE, card
 from .evaluate import evaluate_parts
@@ -16,9 +17,10 @@ from .trainer import Run, load_checkpoint
 
 
 def export(run: Run, folder: Path) -> dict:
-    """Write the run's last checkpoint to `folder` as a model that transformers opens, with its record and card.
+    """Write the run's best weights to `folder` as a model that transformers opens, with its record and card.
 
-    The bits per byte are those of the bf16 weights that are written. Everything is written beside and moved into place;
+    Bits per byte and probes are those of the bf16 weights that are written; a model that learned from a teacher is also
+    tried as its draft. Everything is written beside and moved into place;
     an older export is replaced as a whole. Returns the record."""
     import torch
     import transformers
@@ -33,6 +35,7 @@ def export(run: Run, folder: Path) -> dict:
     to_transformers(tokenizer, shape.context).save_pretrained(partial)
     for path in partial.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner only, and an installed course is read by all
+    model = model.float()
     device = describe_device(run.device)
     record = {
         "name": shape.name,
@@ -45,7 +48,9 @@ def export(run: Run, folder: Path) -> dict:
         "tokens_seen": state["tokens"],
         "steps": state["step"],
         "training_minutes": round(state["seconds"] / 60, 1),
-        "bits_per_byte": evaluate_parts(model.float(), tokenizer, run.corpus),
+        "bits_per_byte": evaluate_parts(model, tokenizer, run.corpus),
+        **measure(partial, run.teacher if shape.teacher else None),
+        "best_tokens": state.get("best_tokens", state["tokens"]),
         "device": f"{device['name']} ({device['device']})",
         "versions": {
             "python": platform.python_version(),
@@ -54,6 +59,7 @@ def export(run: Run, folder: Path) -> dict:
         },
         "date": datetime.date.today().isoformat(),
         "weights_sha256": hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest(),
+        "valid_curve": state["valid"],
         "curve": state["curve"],
     }
     write(partial, record)
@@ -65,10 +71,29 @@ def export(run: Run, folder: Path) -> dict:
     return record
 
 
+def measure(folder: Path, teacher: Path | None = None) -> dict:
+    """`probes` and `samples` of an exported model; with the folder of its teacher also the probes `accepted_*`, what it is
+    worth as a draft."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    def opened(path: Path):
+        return AutoModelForCausalLM.from_pretrained(path, dtype="float32", local_files_only=True).eval()
+
+    model, tokenizer = opened(folder), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    probes = probe(model, tokenizer)
+    if teacher is not None:
+        target = opened(teacher)
+        probes |= {f"accepted_{kind}": round(accepted(target, model, tokenizer, kind), 4) for kind in PROMPTS}
+    return {"probes": probes, "samples": samples(model, tokenizer)}
+
+
 def write(folder: Path, record: dict) -> None:
     """Put the record (training.json) and the card made from it (README.md) into a model folder."""
-    curve = json.dumps(record["curve"], separators=(",", ":"))  # on one line: the rest stays readable
-    rest = json.dumps({k: v for k, v in record.items() if k != "curve"}, indent=1, ensure_ascii=False)
-    text = rest.removesuffix("\n}") + f',\n "curve": {curve}\n}}\n'
+    long = [name for name in ("valid_curve", "curve") if name in record]  # on one line each: the rest stays readable
+    text = json.dumps({k: v for k, v in record.items() if k not in long}, indent=1, ensure_ascii=False)
+    for name in long:
+        curve = json.dumps(record[name], separators=(",", ":"))
+        text = text.removesuffix("\n}") + f',\n "{name}": {curve}\n}}'
+    text += "\n"
     (folder / "training.json").write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(card(record), encoding="utf-8")
