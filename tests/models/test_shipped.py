@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from lessonlib.models import catalogue, embedded_names, embedded_path, load
+from lessonlib.models import catalogue, embedded_names, embedded_path, load, load_pair, probes
 from lessonlib.models.training.card import card
 from lessonlib.models.training.evaluate import bits_per_byte
 from lessonlib.models.training.presets import config_for, preset
@@ -28,7 +28,10 @@ def read(name: str) -> dict:
     return json.loads((embedded_path(name) / "training.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module", params=embedded_names() or ["mini"])
+FAMILY = ("draft", "mini", "moe", "target")
+
+
+@pytest.fixture(scope="module", params=FAMILY)
 def opened(request):
     """(name, model, tokenizer) of a shipped model."""
     return request.param, *load(request.param, device="cpu")
@@ -38,20 +41,23 @@ def ids_of(tokenizer, text: str) -> torch.Tensor:
     return torch.tensor([tokenizer.encode("<|endoftext|>" + text)])
 
 
-def test_mini_ships():
-    assert "mini" in embedded_names()
-    files = {path.name for path in embedded_path("mini").iterdir()}
-    assert files == {
-        "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors",
-        "tokenizer.json", "tokenizer_config.json", "training.json",
-    }  # fmt: skip
+def test_the_family_ships_whole_small_and_with_one_vocabulary():
+    assert tuple(embedded_names()) == FAMILY
+    for name in FAMILY:
+        files = {path.name for path in embedded_path(name).iterdir()}
+        assert files == {
+            "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors",
+            "tokenizer.json", "tokenizer_config.json", "training.json",
+        }  # fmt: skip
+    assert sum(card.bytes for card in catalogue()) < 60e6
+    assert len({(embedded_path(name) / "tokenizer.json").read_bytes() for name in FAMILY}) == 1
 
 
 def test_the_catalogue_tells_what_is_on_disk():
     for row in catalogue():
         folder = embedded_path(row.name)
         assert row.bytes == sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        assert 2 * row.parameters < row.bytes < 2 * row.parameters + 20_000  # two bytes each, and a header
+        assert 2 * row.parameters < row.bytes < 2 * row.parameters + 40_000  # two bytes each, and a header
         assert row.context == 1024 and row.licence == "Apache-2.0" and row.purpose
 
 
@@ -73,22 +79,78 @@ def test_no_path_of_the_training_machine_is_left(opened):
         assert not re.search(rb"/(home|root|tmp|Users|mnt|var)/", data)
 
 
-def test_mini_has_the_planned_size():
-    model, _ = load("mini", device="cpu")
-    assert model.num_parameters() == 3_148_224
-    assert (model.config.num_attention_heads, model.config.num_key_value_heads, model.config.head_dim) == (6, 2, 32)
+@pytest.mark.parametrize(
+    ("name", "parameters", "kind", "layers", "heads", "kv_heads", "head_dim"),
+    [
+        ("mini", 3_148_224, "llama", 6, 6, 2, 32),
+        ("target", 15_735_936, "llama", 9, 6, 2, 64),
+        ("draft", 2_524_416, "llama", 2, 4, 2, 64),
+        ("moe", 6_696_384, "mixtral", 6, 6, 2, 32),
+    ],
+)
+def test_the_planned_shapes(name, parameters, kind, layers, heads, kv_heads, head_dim):
+    config, record = load(name, device="cpu")[0].config, read(name)
+    assert record["parameters"] == parameters and config.model_type == kind and config.num_hidden_layers == layers
+    assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (heads, kv_heads, head_dim)
+    assert config.max_position_embeddings == 1024 and config.tie_word_embeddings
+
+
+# Bits a byte of held-out stories that the card may show at most; a uniform guess over bytes is 8, an untrained model
+# about 3.5. The goal of a run without a GPU was 0.82 for the main model.
+STORIES = {"target": 0.82, "mini": 0.82, "moe": 0.85, "draft": 1.0}
 
 
 def test_it_predicts_simple_english(opened):
-    _, model, tokenizer = opened
-    assert bits_per_byte(model, tokenizer.backend_tokenizer, HELD_OUT) < BOUND
+    name, model, tokenizer = opened
+    assert read(name)["bits_per_byte"]["tinystories"] <= STORIES[name]
+    mine = bits_per_byte(model, tokenizer.backend_tokenizer, HELD_OUT)
+    assert mine < STORIES[name] + 0.2  # other words, another author
 
 
-def test_its_own_record_of_stories_is_under_the_bound(opened):
-    assert read(opened[0])["bits_per_byte"]["tinystories"] < BOUND
+# What a probe must reach at least, well below what the card says; see lessonlib/models/probes.py.
+LEAST = {
+    "target": {"copy_8_words": 0.5, "json_tool_calls": 0.25, "stories_without_a_loop": 0.9,
+               "best_induction_head": 0.3, "best_previous_token_head": 0.7},
+    "mini": {"copy_8_words": 0.2, "stories_without_a_loop": 0.9, "best_previous_token_head": 0.7},
+    "draft": {"stories_without_a_loop": 0.9, "best_previous_token_head": 0.3},
+    "moe": {"copy_8_words": 0.3, "stories_without_a_loop": 0.9, "best_previous_token_head": 0.6,
+            "expert_load_entropy": 0.85, "expert_load_shift": 0.05},
+}  # fmt: skip
+MARGIN = 0.12  # of 40 tries: another processor rounds otherwise, and a close call turns
 
 
-BOUND = 1.0  # bits a byte; a uniform guess over bytes is 8, an untrained model about 3.5
+def test_the_probes_give_what_the_card_says(opened):
+    name, model, tokenizer = opened
+    said, found = read(name)["probes"], probes.probe(model, tokenizer)
+    assert found.keys() == {key for key in said if not key.startswith("accepted")}
+    assert {key: value for key, value in found.items() if abs(value - said[key]) > MARGIN} == {}
+    assert {key: found[key] for key, least in LEAST[name].items() if found[key] < least} == {}
+
+
+def test_the_draft_saves_calls_of_the_target():
+    target, draft, tokenizer = load_pair("target", "draft", device="cpu")
+    said = read("draft")["probes"]
+    found = {kind: probes.accepted(target, draft, tokenizer, kind) for kind in probes.PROMPTS}
+    assert all(abs(found[kind] - said[f"accepted_{kind}"]) < 0.3 for kind in found)
+    assert found["stories"] > 2
+
+
+def test_experts_share_the_work_and_have_tastes():
+    model, tokenizer = load("moe", device="cpu")
+    load_of = probes.expert_load(model, tokenizer)
+    everything = sum(load_of.values()) / len(load_of)
+    assert everything.min() > 0.01 and probes.load_entropy(everything) > 0.85  # no expert is dead
+    assert max(probes.load_shift(kind, everything) for kind in load_of.values()) > 0.05
+
+
+def test_samples_of_the_card_are_what_the_model_writes(opened):
+    name, model, tokenizer = opened
+    said, found = read(name)["samples"], probes.samples(model, tokenizer)
+    assert [(row["prompt"], row["temperature"]) for row in said] == [
+        (row["prompt"], row["temperature"]) for row in found
+    ]
+    greedy = [(a["text"], b["text"]) for a, b in zip(said, found, strict=True) if a["temperature"] == 0]
+    assert sum(a[:40] == b[:40] for a, b in greedy) >= len(greedy) - 1  # one close call may turn on another processor
 
 
 def test_cached_and_uncached_agree(opened):
