@@ -13,6 +13,9 @@ COMMANDS = {
     "test": ("lessonlib.testing", "run the tests: all, or one lesson's (--lesson 05)"),
     "grade": ("lessonlib.grading.command", "grade an assignment's submissions with nbgrader"),
     "build": ("lessonlib.course.build", "build the notebooks from their sources"),
+    "calc": ("lessonlib.commands.calc", "compute memory, context, tokens, speed, cost and switching"),
+    "facts": ("lessonlib.commands.facts", "look up models, GPUs and prices, or add your own"),
+    "claims": ("lessonlib.commands.claims", "which statements of the source lesson stand on which page"),
     "lint": ("lessonlib.course.lint", "check pages against the rules of CONTRIBUTING.md"),
 }
 # These are standard library only, and their `check(argv)` finds mistakes before a set-up of minutes.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 
+from ..facts import schema
 from ..paths import course_root
 from . import readme
 from .execute import execute as execute_notebook
@@ -35,12 +36,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; returns the exit status (1: out of date or a cell failed, 2: a mistake in the command)."""
+    """Run the command; returns the exit status (1: out of date or a cell failed, 2: a mistake in the command or in the
+    fact base)."""
     options = parser().parse_args(argv)
     root = course_root()
     try:
         if root is None:
             raise ValueError("No course folder here or above: change into it.")
+        schema.check()
         paths = sources(root, options.lesson)
         if options.check:
             return _check(paths, root)

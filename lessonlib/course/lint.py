@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from ..facts import schema
 from ..paths import course_root
 from .build import built_paths
 from .rules import RULES, Page
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
         if root is None:
             raise ValueError("No course folder here or above: change into it.")
         pages = [read_page(path, root) for path in sources(root, options.lesson)]
-        lines = [line for page in pages for line in findings(page)] + shared_ids(pages)
+        lines = [line for page in pages for line in findings(page)] + shared_ids(pages) + schema.all_problems()
     except ValueError as error:
         print(f"lessonlib lint: {error}", file=sys.stderr)
         return 2

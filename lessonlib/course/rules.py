@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from ..facts import catalog
+from .claims import MARK as CLAIM_MARK
+from .claims import called_with
 
 Finding = tuple[str, str]
 
@@ -274,12 +276,22 @@ def links(page: Page) -> Iterator[Finding]:
 def claims(page: Page) -> Iterator[Finding]:
     """Claim ids exist, and what a corrections table lists was corrected."""
     for cell in page.source.cells:
-        for claim_id in re.findall(r"\bS\d\d-\d\d\d\b", cell.source):
+        named = re.findall(r"\bS\d\d-\d\d\d\b", cell.source)
+        if cell.cell_type == "markdown":
+            named += CLAIM_MARK.findall(cell.source)
+        else:
+            try:
+                named += called_with(cell.source)
+            except ValueError as error:
+                yield cell.id, str(error)
+        for claim_id in dict.fromkeys(named):
             try:
                 claim = catalog.claim(claim_id)
             except ValueError as error:
                 yield cell.id, str(error)
                 continue
+            if claim.id != claim_id:
+                yield cell.id, f"write {claim.id} for {claim_id}"
             if cell.cell_type == "code" and "corrections(" in cell.source and claim.verdict != "corrected":
                 yield cell.id, f"{claim_id} is {claim.verdict}, not corrected"
 
@@ -363,8 +375,14 @@ def _values(page: Page, kind: str, key: str) -> list[float]:
         return [float(json.loads(file.read_text(encoding="utf-8"))["metrics"][metric]["median"])]
     if kind == "claim":
         claim = catalog.claim(key)
-        said = [claim.get("right_value"), claim.get("value"), claim.get("expected")]
-        return [float(x.replace(",", "")) for x in re.findall(NUMBER, " ".join(map(str, said)))]
-    table, name, field_name = key.split("/")
-    find = {"gpus": catalog.gpu, "models": catalog.model}[table]
-    return [float(getattr(find(name), field_name))]
+        return _numbers_in([claim.get("right_value"), claim.get("value"), claim.get("expected")])
+    return _numbers_in(catalog.fact(key))
+
+
+def _numbers_in(value) -> list[float]:
+    """All numbers of a value of the fact base, also those in its text."""
+    if isinstance(value, (int, float)):
+        return [float(value)]
+    if isinstance(value, (list, dict)):
+        return [x for inner in (value.values() if isinstance(value, dict) else value) for x in _numbers_in(inner)]
+    return [float(x.replace(",", "")) for x in re.findall(NUMBER, str(value))]

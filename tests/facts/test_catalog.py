@@ -1,15 +1,39 @@
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 
-from lessonlib.facts import catalog
+from lessonlib.facts import catalog, schema, tables
 
 
 @pytest.mark.parametrize("name", ["rtx-4090", "RTX 4090", "rtx4090", "GeForce RTX 4090", "geforce_rtx_4090", "4090"])
 def test_gpus_are_found_in_any_spelling(name):
     assert catalog.gpu(name).id == "rtx-4090"
+
+
+@pytest.mark.parametrize(
+    "look_up, name, found",
+    [
+        (catalog.model, "llama 3.3 70b", "llama-3.3-70b"),
+        (catalog.model, "gpt-oss 20b", "gpt-oss-20b"),
+        (catalog.model, "openai/gpt-oss-20b", "gpt-oss-20b"),
+        (catalog.model, "GPT OSS 120B", "gpt-oss-120b"),
+        (catalog.model, "qwen/qwen3-32b", "qwen3-32b"),
+        (catalog.engine, "vLLM", "vllm"),
+        (catalog.engine, "llama cpp", "llama.cpp"),
+        (catalog.engine, "TensorRT LLM", "tensorrt-llm"),
+        (catalog.engine, "Text Generation Inference", "tgi"),
+        (catalog.benchmark, "marlin awq", "marlin-awq"),
+        (catalog.commercial_model, "GPT 4o", "gpt-4o"),
+        (catalog.price, "gpt 4o", "gpt-4o"),
+        (catalog.price, "US average", "us-average"),
+        (catalog.claim, "s04 033", "S04-033"),
+    ],
+)
+def test_all_tables_are_forgiving(look_up, name, found):
+    assert look_up(name).id == found
 
 
 @pytest.mark.parametrize(
@@ -42,6 +66,9 @@ def test_every_row_is_found_by_its_id_name_and_hub_id():
         (catalog.gpu, "RTX 4091", "rtx-4090"),
         (catalog.gpu, "h100", "h100-sxm"),
         (catalog.claim, "S04-33", "S04-033"),
+        (catalog.engine, "vlllm", "vllm"),
+        (catalog.price, "gpt-4oo", "gpt-4o"),
+        (catalog.commercial_model, "gpt-4.2", "gpt-4.1"),
     ],
 )
 def test_a_miss_is_one_sentence_with_the_nearest_names(look_up, name, near):
@@ -56,6 +83,75 @@ def test_a_miss_is_one_sentence_with_the_nearest_names(look_up, name, near):
 def test_nonsense_names_nothing(name):
     with pytest.raises(ValueError, match="^The fact base has no model"):
         catalog.model(name)
+
+
+def test_every_row_has_the_class_of_its_list():
+    for kind, rows in [
+        (catalog.Model, catalog.models()), (catalog.GPU, catalog.gpus()), (catalog.Engine, catalog.engines()),
+        (catalog.Price, catalog.prices()), (catalog.Claim, catalog.claims()),
+        (catalog.Benchmark, catalog.benchmarks()), (catalog.CommercialModel, catalog.commercial_models()),
+    ]:  # fmt: skip
+        assert rows and all(type(row) is kind for row in rows)
+        assert all({*row.as_dict()} <= {*schema.fields(kind)} for row in rows)
+
+
+def test_editors_and_help_see_the_fields():
+    row = catalog.model("qwen3-32b")
+    assert {"layers", "kv_heads", "get", "source"} <= set(dir(row))
+    hint, field = schema.fields(catalog.Model)["max_context"]
+    assert hint is int and field.unit == "tokens"
+
+
+def test_a_price_knows_its_group_and_twins_need_it(monkeypatch):
+    assert catalog.price("gpt-4o").group == "api_usd_per_million_tokens"
+    assert catalog.price("gpt-4o", "api_usd_per_million_tokens") is catalog.price("gpt-4o")
+    with pytest.raises(ValueError, match="no group 'api'; they have subscriptions, api_usd"):
+        catalog.price("gpt-4o", "api")
+    with pytest.raises(ValueError, match="no price in electricity 'gpt-4o'"):
+        catalog.price("gpt-4o", "electricity")
+    twins = [catalog.Price({"id": "x-1", "group": group}, "prices") for group in ("rent", "purchase")]
+    monkeypatch.setattr(catalog, "_records", lambda name: twins)
+    catalog._keys.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="'x-1' is a price in rent and in purchase: name the group too"):
+            catalog.price("X1")
+    finally:
+        catalog._keys.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("gpus/rtx 4090/vram_gb", 24),
+        ("gpus/rtx-4090/interconnect/pcie_gbs_per_direction", 32),
+        ("models/qwen3-32b/weights_gb/fp16_bf16", 65.524),
+        ("prices/gpt-4o/input", 2.5),
+        ("prices/api_usd_per_million_tokens/gpt-4o/output", 10),
+        ("prices/electricity/us-average/usd_kwh", 0.17),
+        ("engines/vllm/name", "vLLM"),
+        ("engines/vllm_sleep_mode/published_timings/wake_l1_s", [0.1, 6]),
+        ("commercial_models/gpt-4.1/context", 1_047_576),
+        ("claims/S04-033/value", 13.1072),
+    ],
+)
+def test_facts_have_paths(path, value):
+    assert catalog.fact(path) == value
+
+
+@pytest.mark.parametrize(
+    "path, says",
+    [
+        ("cards/rtx-4090/vram_gb", "write table/row/field, with models, gpus"),
+        ("gpus/rtx-4090", "write table/row/field"),
+        ("gpus/rtx-4091/vram_gb", "no GPU 'rtx-4091'. Nearest: rtx-4090"),
+        ("gpus/rtx-4090/vram", "there is no 'vram'; it has id, name"),
+        ("gpus/rtx-4090/vram_gb/x", "there is no 'x'"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_one_sentence(path, says):
+    with pytest.raises(ValueError) as caught:
+        catalog.fact(path)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_unknown_table():
@@ -90,7 +186,7 @@ def test_records_can_be_copied_and_pickled():
 
 
 def test_every_row_has_a_date_and_sources_in_words():
-    for row in [*catalog.models(), *catalog.gpus(), *catalog.claims()]:
+    for row in [*catalog.models(), *catalog.gpus(), *catalog.engines(), *catalog.claims()]:
         assert re.search(r"20\d\d", row.as_of), row
         assert row.source_titles() and all(row.source_titles()), row
         assert row.source == "; ".join(row.source_titles())
@@ -102,7 +198,37 @@ def test_a_dated_claim_keeps_its_own_date():
     assert catalog.claim("S04-033").as_of == catalog.checked_on() == catalog.table("claims")["checked_on"]
 
 
-def test_import_reads_nothing():
-    code = "import sys; from lessonlib.facts import catalog; print('yaml' in sys.modules, catalog.table.cache_info())"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.startswith("False") and "currsize=0" in out
+READS = """
+import sys
+from lessonlib.facts import catalog, tables
+{0}
+print("yaml" in sys.modules, tables.table.cache_info().currsize, catalog._claim.cache_info().currsize)
+"""
+
+
+@pytest.mark.parametrize(
+    "does, reads",
+    [
+        ("", "False 0 0"),  # an import
+        ("catalog.model('qwen3-32b').source", "True 1 0"),  # the models, and no claim
+        ("catalog.model('qwen3-32b').as_of", "True 1 0"),
+        ("catalog.claim('S04-033').source", "True 0 1"),  # one claim of five hundred
+    ],
+)
+def test_no_more_is_read_than_asked_for(does, reads):
+    code = READS.format(does)
+    environment = {**os.environ, "LESSON_FACTS": "off"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.strip() == reads
+
+
+def test_without_the_c_reader_the_rows_are_the_same(monkeypatch):
+    import yaml
+
+    text = (catalog.HERE / "engines.yaml").read_text(encoding="utf-8")
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    tables._loader.cache_clear()
+    try:
+        assert tables.parse(text, "engines.yaml") == catalog.table("engines")
+    finally:
+        tables._loader.cache_clear()

@@ -1,4 +1,4 @@
-"""Imports go down only: facts < calc < models < labs < serving < checks < page; course and grading on top."""
+"""Imports go down only: facts < calc < models < labs < serving < checks < page; course, grading, commands on top."""
 
 import ast
 import sys
@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lessonlib"
 LAYERS = ["facts", "calc", "models", "labs", "serving", "checks", "page"]
-TOPS = ["course", "grading"]
+TOPS = ["course", "grading", "commands"]
 BASE = {"paths"}  # every layer may use it
 START = {"__main__", "environment", "packages", "cli", "lab", "testing"}  # what runs before packages are there
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
