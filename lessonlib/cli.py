@@ -4,6 +4,7 @@ A command is a module with `main(argv) -> exit status`. Status 2 is a mistake in
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -65,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
         return import_module(COMMANDS[argv[0]][0]).main(argv[1:])
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Settings of the whole suite: CPU, offline, no bars, no network in this process, a mark for each lesson.
+"""Settings of the whole suite: CPU, offline, no bars, no own facts, no network in this process, a mark for each lesson.
 
 Tests that need a program of the system (`lessonlib.testing.TOOLS`) fail without it where CI=true, and elsewhere are
 left out and named at the end. Tests marked `gpu` are skipped without CUDA."""
@@ -18,6 +18,7 @@ BLOCKED = ROOT / "tests" / "support" / "blocked_network"
 LEFT_OUT = pytest.StashKey[list]()
 
 os.environ.update({"LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "LESSONLIB_PROGRESS": "off"})
+os.environ["LESSON_FACTS"] = "off"  # a developer's own models and cards change no test
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads must not take the cores from the next process
 

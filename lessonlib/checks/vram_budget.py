@@ -225,7 +225,7 @@ def _random_load(rng) -> tuple[float, float, float]:
 
 def _unseen(rng) -> list[dict]:
     """Four models of the fact base that the task does not name; one has idle experts."""
-    rows = [m for m in catalog.models() if m.attention == "gqa" and m.get("embedding_params_exact")]
+    rows = [m for m in catalog.models(own=False) if m.attention == "gqa" and m.get("embedding_params_exact")]
     rows = [m for m in rows if m.kv_heads in (2, 4, 8) and 1 < m.total_params_b < 130]
     rows = [m for m in rows if m.id not in [name for name, *_ in lab.TASK]]
     mixed = [m for m in rows if m.get("moe_experts")]

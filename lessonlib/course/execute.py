@@ -19,7 +19,7 @@ def execute(notebook, allow_errors: bool = False, timeout: int = TIMEOUT, extra:
 
     environment = {
         **os.environ, "LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1",
-        "LESSONLIB_PROGRESS": "off", **(extra or {}),
+        "LESSONLIB_PROGRESS": "off", "LESSON_FACTS": "off", **(extra or {}),
     }  # fmt: skip
     transport = "ipc" if os.name == "posix" else "tcp"
     with tempfile.TemporaryDirectory() as folder:

@@ -27,6 +27,7 @@ def score(notebook: Path, answers: list[dict], environment: dict | None = None) 
             "LESSON_DEVICE": "cpu",
             "HF_HUB_OFFLINE": "1",
             "LESSONLIB_PROGRESS": "off",
+            "LESSON_FACTS": "off",
             **(environment or {}),
         },
     )

@@ -44,6 +44,7 @@ def open_course(root: Path):
         raise ValueError(f"{root} holds no nbgrader_config.py: give the course folder with --course DIR.")
     # nbgrader runs `alembic` by bare name when it makes a gradebook; without it the gradebook is left half-made.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    os.environ["LESSON_FACTS"] = "off"  # an instructor's own models and cards change nobody's points
     if shutil.which("alembic") is None:
         raise ValueError(
             "The program alembic, which nbgrader needs, is not installed: run python3 -m lessonlib lab once."
