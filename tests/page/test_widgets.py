@@ -6,9 +6,9 @@ import pytest
 
 W = pytest.importorskip("ipywidgets")
 
-from lessonlib.calc import memory, units  # noqa: E402
+from lessonlib.calc import memory  # noqa: E402
 from lessonlib.page import journal, quizzes  # noqa: E402
-from lessonlib.page.calculators import OWN, KVCacheCalculator, card_sizes, presets  # noqa: E402
+from lessonlib.page.calculators import KVCacheCalculator  # noqa: E402
 from lessonlib.page.growing_cache import AGAIN, NEW, READ, GrowingCacheFigure, rows_computed, states  # noqa: E402
 from lessonlib.page.guess import predict, reveal  # noqa: E402
 from lessonlib.page.quiz_widget import Quiz  # noqa: E402
@@ -75,62 +75,6 @@ def test_old_and_new_ways_to_display_give_the_same(monkeypatch):
 def test_outside_a_notebook_a_widget_prints_its_text(capsys):
     KVCacheCalculator()._ipython_display_()
     assert "262,144 bytes" in capsys.readouterr().out
-
-
-def test_calculator_equals_the_function():
-    w = KVCacheCalculator(tokens=50_000)
-    assert w.total() == 13_107_200_000 == memory.kv_cache_bytes(layers=64, kv_heads=8, head_dim=128, tokens=50_000)
-    assert "13.11 GB" in w.out.value and "12.21 GiB" in w.out.value
-    w.tokens.value = 131_072
-    want = memory.kv_cache_bytes(layers=64, kv_heads=8, head_dim=128, tokens=131_072)
-    assert f"{want:,} bytes" in w.out.value and f"{units.gb(want):,.2f} GB" in w.out.value
-    assert "does not fit even on the empty card" in w.out.value
-    w.precision.value, w.batch.value = "4 bit", 3
-    assert w.total() == want * 3 / 4 and f"{want * 3 // 4:,} bytes" in w.out.value and "scales" in w.out.value
-
-
-def test_calculator_takes_a_change_from_the_page():
-    w = KVCacheCalculator()
-    w.tokens.set_state({"value": 4096})
-    assert f"{memory.kv_cache_bytes(layers=64, kv_heads=8, head_dim=128, tokens=4096):,} bytes" in w.out.value
-
-
-def test_choosing_a_model_fills_the_numbers_and_a_changed_number_is_your_own():
-    w = KVCacheCalculator()
-    for name, numbers in presets().items():
-        w.model.value = name
-        assert (w.layers.value, w.kv_heads.value, w.head_dim.value) == numbers and w.model.value == name
-    w.kv_heads.value = 5
-    assert w.model.value == OWN and w.kv_heads.value == 5
-    assert f"× 5 KV heads ×" in w.out.value  # noqa: F541
-
-
-def test_presets_agree_with_the_fact_base():
-    from lessonlib.facts import catalog
-
-    found = presets()
-    rows = {row.name: row for row in catalog.models()}
-    assert len(found) > 20
-    for name, (layers, kv_heads, head_dim) in found.items():
-        one = memory.kv_cache_bytes(layers=layers, kv_heads=kv_heads, head_dim=head_dim, tokens=1)
-        assert one == rows[name].kv_bytes_per_token_fp16, name
-
-
-def test_card_share_counts_gib():
-    w = KVCacheCalculator(model=None, tokens=98_304)
-    w.layers.value, w.kv_heads.value, w.head_dim.value = 64, 8, 128
-    assert "100.0 %" in w.out.value and "fits on the empty card" in w.out.value
-    w.tokens.value += 1
-    assert "does not fit" in w.out.value
-    w.card.value = "no card"
-    assert "card" not in w.out.value
-    assert list(card_sizes().values()) == sorted(card_sizes().values())
-
-
-def test_numbers_out_of_range_are_clamped_not_lost():
-    w = KVCacheCalculator()
-    w.tokens.value = -5
-    assert w.tokens.value == 1 and "262,144 bytes" in w.out.value
 
 
 @pytest.mark.parametrize("prompt", [1, 4])
