@@ -76,7 +76,11 @@ def test_context_is_the_budget():
     assert "✗ Does not fit" in w.out.value and "50 more than the window" in w.out.value
     for name in MODELS:
         w.state = {"model": name}
-        assert w.state["window"] == catalog.model(name).max_context and computed(w)["used"] == want.used
+        model = catalog.model(name)
+        assert w.state["window"] == (model.get("native_context") or model.max_context)
+        assert computed(w)["used"] == want.used
+    w.state = {"model": "qwen2.5-coder-32b"}
+    assert w.state["window"] == 32_768, "what it was trained on, not what a changed configuration allows"
 
 
 def test_tokens_are_the_rules():

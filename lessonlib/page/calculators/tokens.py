@@ -93,7 +93,10 @@ class ContextCalculator(Calculator):
         ]
 
     def fill(self, key, value):
-        return {"window": catalog.model(value).max_context} if value != OWN else {}
+        if value == OWN:
+            return {}
+        model = catalog.model(value)
+        return {"window": model.get("native_context") or model.max_context}  # what it was trained on, not stretched
 
     def answer(self, s: SimpleNamespace) -> Answer:
         names = ("system", "tools", "history", "documents", "question")
