@@ -19,17 +19,17 @@ def predict(guess_id: str, question: str, options=None, unit: str | None = None)
 
 
 def reveal(guess_id: str, value, unit: str | None = None) -> None:
-    """Show the measured `value` beside the guess made under `guess_id`; without a guess, the value alone."""
+    """Show the measured or computed `value` beside the guess made under `guess_id`; without a guess, the value alone."""
     guess = journal.entry("guesses", guess_id).get("value")
-    measured = with_unit(value, unit)
+    answer = with_unit(value, unit)
     if guess is None:
-        html, text = f"<b>Measured:</b> {theme.escape(measured)}", f"Measured: {measured}"
+        html, text = f"<b>Answer:</b> {theme.escape(answer)}", f"Answer: {answer}"
         tone = "plain"
     else:
         guessed = with_unit(guess, unit)
         verdict = judge(guess, value)
-        html = f"<b>Your guess:</b> {theme.escape(guessed)} · <b>measured:</b> {theme.escape(measured)} · {verdict}"
-        text, tone = f"Your guess: {guessed}; measured: {measured}; {verdict}", "note"
+        html = f"<b>Your guess:</b> {theme.escape(guessed)} · <b>answer:</b> {theme.escape(answer)} · {verdict}"
+        text, tone = f"Your guess: {guessed}; answer: {answer}; {verdict}", "note"
     theme.emit(theme.card(html, tone), text)
 
 

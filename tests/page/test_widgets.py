@@ -109,14 +109,14 @@ def test_figure_steps_by_buttons_and_stops_at_the_ends():
 
 def test_number_guess_is_kept_on_the_button_and_shown_at_the_reveal(shown):
     reveal("l98_p1", 26.2, unit="MB")
-    assert shown[0][1] == "Measured: 26.2 MB"
+    assert shown[0][1] == "Answer: 26.2 MB"
     w = predict("l98_p1", "How <many>?", unit="MB")
     w.control.value = 13.1
     assert journal.entry("guesses", "l98_p1") == {} and "No guess yet" in w.out.value
     w.button.click()
     assert journal.entry("guesses", "l98_p1")["value"] == 13.1 and "Kept: 13.1 MB" in w.out.value
     reveal("l98_p1", 26.2, unit="MB")
-    assert shown[1][1] == "Your guess: 13.1 MB; measured: 26.2 MB; 2.0 times too low"
+    assert shown[1][1] == "Your guess: 13.1 MB; answer: 26.2 MB; 2.0 times too low"
     again = predict("l98_p1", "How <many>?", unit="MB")
     assert again.control.value == 13.1 and "&lt;many&gt;" in again.stored_html() and "13.1" not in again.stored_html()
 

@@ -92,7 +92,6 @@ class CrossoverCalculator(Calculator):
             ["both cost the same at", f"{found.tokens_per_day:,.0f} tokens a day"],
             ["that needs, in working hours", f"{found.needed_tokens_per_s:,.0f} tokens a second"],
             ["one node makes", f"{s.node_rate:,.0f} tokens a second, {capacity:,.0f} a day"],
-            ["nodes needed at that point", f"{found.nodes:,}"],
             ["my tokens by API, a month", usd(api)],
             ["my tokens on the node, a month", f"{usd(own)}, {percent(busy)} of its capacity"],
         ]
@@ -100,8 +99,8 @@ class CrossoverCalculator(Calculator):
             headline = f"✓ Both cost the same at {short(found.tokens_per_day)} tokens a day; one node can serve that."
         else:
             headline = (
-                f"✗ Both would cost the same at {short(found.tokens_per_day)} tokens a day, but that takes "
-                f"{found.nodes} nodes: one node never gets there."
+                f"✗ Both would cost the same at {short(found.tokens_per_day)} tokens a day, but one node never gets there "
+                f"(at most {short(capacity)}), and each further node brings its cost, too."
             )
         per = f"({blend:,.4g} − {s.own_usd:g})" if s.own_usd else f"{blend:,.4g}"
         formula = (
