@@ -66,7 +66,7 @@ def parts(model) -> dict[str, int]:
 
 
 def layer_types(model) -> tuple[str, ...]:
-    """What each layer is: full_attention, sliding_attention (chunks too), linear_attention, moe or mlp (the last two only
+    """What each layer is: full_attention, sliding_attention (chunks too), linear_attention, conv, moe or mlp (the last two only
     where a layer is nothing else)."""
     return layer_kinds(Fields(fields(model)))
 
@@ -82,7 +82,8 @@ def from_config(config: Mapping) -> dict:
 
     What a file leaves out is the default of the transformers class. Fields that no row needs appear only where a model is
     unusual: layer_types and mlp_layer_types (a word a layer) and sparse_index_layers (indices) for an irregular order,
-    linear_value_head_dim, and the switches mlp_bias, mamba_bias and mamba_conv_bias. ValueError in one sentence when the
+    linear_value_head_dim, layer_norms (the norms of a layer) and the switches mlp_bias, mamba_bias, mamba_conv_bias,
+    linear_conv_bias, attention_output_bias and output_bias. ValueError in one sentence when the
     family is not known or a value is nonsense."""
     found = architecture_config.read(config)
     found["total_params_exact"] = parameters(found)

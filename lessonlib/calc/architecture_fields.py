@@ -3,70 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from .architecture_defaults import DEFAULTS
+from .architecture_table import FAMILIES
 from .units import positive
 
 LETTERS = {"M": "linear_attention", "E": "moe", "*": "full_attention", "-": "mlp"}  # of a layer_pattern
-MLA = ("deepseek_v3", "deepseek_v32", "glm4_moe_lite", "glm_moe_dsa")  # latent attention
-INDEXED = ("deepseek_v32", "glm_moe_dsa")  # with the index of sparse attention
-GPT2 = ("gpt2", "gpt_bigcode")
-LOCAL_EXPERTS = ("mixtral", "minimax_m2", "gpt_oss", "llama4_text")  # their experts are intermediate_size wide
 # Other words for the kinds of layers; a layer with an index still keeps the whole text.
 WORDS = {"attention": "full_attention", "indexed_attention": "full_attention", "mamba": "linear_attention"}
-WORDS |= {"chunked_attention": "sliding_attention"}
+WORDS |= {"chunked_attention": "sliding_attention", "local": "sliding_attention", "global": "full_attention"}
 MAY_BE_ZERO = ("dense_layers", "moe_shared_experts", "full_attention_layers", "window_layers")
-
-
-@dataclass(frozen=True)
-class Family:
-    """What distinguishes the families that are built like Llama.
-
-    `bias`: which of q, k, v and o can have one, `biased`: whether they have (None: the field attention_bias says so);
-    `head_norms`: a norm of q and k, "head" by head or of the whole "width"; `norms` of a layer; `fused`: q, k and v are one
-    matrix, gate and up another. The rest is what the family calls its feed-forward part, router and shared experts."""
-
-    bias: str = "qkvo"
-    biased: bool | None = None
-    head_norms: str = ""
-    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
-    fused: bool = False
-    block: str = "mlp"
-    router: str = "gate"
-    shared: str = "shared_experts"
-
-
-FAMILIES = {
-    "gpt2": Family(),
-    "gpt_bigcode": Family(),
-    "llama": Family(),
-    "mistral": Family(bias=""),
-    "mixtral": Family(bias=""),
-    "qwen2": Family(bias="qkv", biased=True),
-    "qwen3": Family(head_norms="head"),
-    "qwen3_moe": Family(head_norms="head"),
-    "qwen3_next": Family(head_norms="head", shared="shared_expert"),
-    "deepseek_v3": Family(),
-    "deepseek_v32": Family(),
-    "glm4_moe": Family(bias="qkv"),
-    "glm4_moe_lite": Family(),
-    "glm_moe_dsa": Family(),
-    "llama4_text": Family(block="feed_forward", router="router", shared="shared_expert"),
-    "minimax_m2": Family(bias="", head_norms="width"),
-    "gpt_oss": Family(router="router"),
-    "granite": Family(),
-    "phi3": Family(bias="", fused=True),
-    "nemotron_h": Family(bias="", norms=("norm",), block="mixer"),
-    "gemma3_text": Family(
-        head_norms="head", norms=(*Family.norms, "pre_feedforward_layernorm", "post_feedforward_layernorm")
-    ),
-    "olmo2": Family(head_norms="width", norms=("post_attention_layernorm", "post_feedforward_layernorm")),
-}
 
 
 class Fields:
     """The fields of one model. `f("layers")` is a whole number above 0 (a count of parts may be 0), or a ValueError that
-    names what is missing; `f.get(name, default)` is whatever is there; `kind` is the model_type."""
+    names what is missing; `f.get(name, default)` is whatever is there; `f.usual(name)` that, or what the configuration
+    class takes; `kind` is the model_type, `family` its entry in the table."""
 
     def __init__(self, get: Callable):
         self._get = get
@@ -76,10 +28,14 @@ class Fields:
             raise ValueError(
                 f"{self.name} is a {self.kind!r}, whose tensors are not known; known are {', '.join(FAMILIES)}."
             )
+        self.family = FAMILIES[self.kind]
 
     def get(self, name: str, default=None):
         value = self._get(name)
         return default if value is None else value
+
+    def usual(self, name: str):
+        return self.get(name, DEFAULTS[self.kind].get(name))
 
     def __call__(self, name: str) -> int:
         value = self.get(name)
@@ -102,8 +58,8 @@ class Fields:
 
 
 def layer_kinds(f: Fields) -> tuple[str, ...]:
-    """What each layer is, in transformers' words: full_attention, sliding_attention (chunks too), linear_attention, moe or
-    mlp (the last two only where a layer is nothing else).
+    """What each layer is, in transformers' words: full_attention, sliding_attention (chunks too), linear_attention, conv, moe
+    or mlp (the last two only where a layer is nothing else).
 
     Where a model has two kinds and gives their counts only, they alternate in the regular order (see `regular_kinds`); one
     with another order lists its `layer_types`. ValueError when neither tells."""
@@ -116,10 +72,10 @@ def layer_kinds(f: Fields) -> tuple[str, ...]:
                 f"layer_pattern of {f.name} is {pattern!r}, but must be {layers} letters, one a layer: {letters}."
             )
         return tuple(LETTERS[letter] for letter in pattern)
-    allowed = ("full_attention", "linear_attention" if f.kind == "qwen3_next" else "sliding_attention")
+    allowed = ("full_attention", f.family.other)
     if listed := _listed(f, "layer_types", allowed):
         return listed
-    if f.kind == "qwen3_next":
+    if f.family.mixer:
         full = f("full_attention_layers")
     else:
         full = f("full_attention_layers") if f.get("window_layers") else layers
@@ -150,7 +106,7 @@ def expert_layers(f: Fields) -> tuple[int, ...]:
     if listed := _listed(f, "mlp_layer_types", ("dense", "sparse")):
         return tuple(i for i, kind in enumerate(listed) if kind == "sparse")
     step = f("moe_layer_step") if f.kind == "llama4_text" else 1
-    dense = f("dense_layers") if f.kind in (*MLA, "glm4_moe") else 0
+    dense = f("dense_layers") if f.family.dense_first else 0
     return tuple(i for i in range(step - 1, f("layers"), step) if i >= dense)
 
 

@@ -41,7 +41,7 @@ STATE_BYTES = {"deltanet": 2, "mamba": 4}  # of one value of a recurrent state, 
 @dataclass(frozen=True)
 class Attention:
     """What the cache depends on, read from a model once. `kinds`: one word a layer, of "full", "window", "latent",
-    "state" and "none"."""
+    "state", "conv" (a short convolution alone, as wide as the hidden size) and "none"."""
 
     name: str
     kinds: tuple[str, ...]
@@ -57,11 +57,12 @@ class Attention:
     state_head: int
     state_size: int
     conv_kernel: int
+    hidden: int = 0
 
 
 def cache(
     model, tokens: int, batch: int = 1, dtype="bf16", *, group: int | None = None, block: int = 1, tp: int = 1,
-    layers: range | None = None,
+    layers: range | None = None, state_dtype=None,
 ) -> Breakdown:  # fmt: skip
     """Bytes that `batch` sequences of `tokens` tokens keep, by part (only parts that the model has).
 
@@ -75,7 +76,8 @@ def cache(
     many tensor-parallel GPUs holds. `layers`: only these (a pipeline stage).
 
     Sources: shapes of the tensors, as in `memory.kv_cache_bytes`; DeepSeek-V2, section 2.1 (MLA)."""
-    return attention_cache(attention(model), tokens, batch, dtype, group=group, block=block, tp=tp, layers=layers)
+    shape, options = attention(model), dict(group=group, block=block, tp=tp, layers=layers, state_dtype=state_dtype)
+    return attention_cache(shape, tokens, batch, dtype, **options)
 
 
 def bytes_per_token(model, dtype="bf16", *, tokens: int | None = None, group: int | None = None) -> float:
@@ -113,6 +115,10 @@ def formula(
         "recurrent_state": f"{count('state')} layers x {state}{times}",
         "conv_state": f"{count('state')} layers x {taps}{times}",
     }
+    if "conv" in shape.kinds:
+        words["conv_state"] = (
+            f"{count('conv')} layers x {shape.hidden:,} channels x {shape.conv_kernel} inputs x 2 bytes{times}"
+        )
     if str(dtype).lower() == "fp8_ds_mla":
         each = shape.latent + shape.latent // 32 + 2 * shape.rope
         words["latent"] = f"{count('latent')} layers x {each} bytes (8-bit latent, scales, 16-bit rotary) x {at}{times}"
@@ -142,7 +148,7 @@ def tokens_that_fit(budget_bytes: float, model, batch: int = 1, dtype="bf16", **
 
 def attention_cache(
     shape: Attention, tokens: int, batch: int = 1, dtype="bf16", *, group: int | None = None, block: int = 1,
-    tp: int = 1, layers: range | None = None,
+    tp: int = 1, layers: range | None = None, state_dtype=None,
 ) -> Breakdown:  # fmt: skip
     """`cache` of a model whose shape is known (see `attention`)."""
     positive("tokens", tokens, zero=True)
@@ -166,8 +172,10 @@ def attention_cache(
             values, keys = shape.latent + Fraction(shape.latent, 32) + 2 * shape.rope, Fraction(shape.index * 33, 32)
         parts["latent"], parts["index"] = latent * values * held * batch, latent * keys * held * batch
     if state:
-        parts["recurrent_state"] = Fraction(state * batch * _state(shape, tp))
+        parts["recurrent_state"] = state * batch * _state(shape, tp, state_dtype)
         parts["conv_state"] = Fraction(state * batch * 2 * _conv_channels(shape, tp) * shape.conv_kernel)
+    if conv := kinds.count("conv"):
+        parts["conv_state"] = Fraction(2 * conv * batch * _share(shape.hidden, tp) * shape.conv_kernel)
     there = _there(shape)
     notes = ("Every GPU holds the whole latent cache: it has no heads to split.",) if latent and tp > 1 else ()
     if (full or window) and tp > shape.kv_heads:
@@ -221,24 +229,26 @@ def attention(model) -> Attention:
         state="mamba" if mamba else "deltanet",
         state_heads=(get("mamba_heads") if mamba else get("linear_value_heads")) or 0,
         state_keys=(get("mamba_groups") if mamba else get("linear_key_heads")) or 0,
-        state_head=(get("mamba_head_dim") if mamba else get("linear_head_dim")) or 0,
+        state_head=(get("mamba_head_dim") if mamba else get("linear_value_head_dim") or get("linear_head_dim")) or 0,
         state_size=(get("mamba_state_size") if mamba else get("linear_head_dim")) or 0,
         conv_kernel=(get("mamba_conv_kernel") if mamba else get("linear_conv_kernel")) or 0,
+        hidden=get("hidden_size") or 0,
     )
 
 
 def layer_kinds(model) -> tuple[str, ...]:
-    """The kind of each layer: "full", "window" (also chunked), "latent", "state" (DeltaNet, Mamba-2) or "none" (no
-    mixing of tokens)."""
-    words = {"full_attention": "full", "sliding_attention": "window", "linear_attention": "state"}
+    """The kind of each layer: "full", "window" (also chunked), "latent", "state" (DeltaNet, Mamba-2), "conv" or
+    "none" (no mixing of tokens)."""
+    words = {"full_attention": "full", "sliding_attention": "window", "linear_attention": "state", "conv": "conv"}
     latent = architecture.fields(model)("mla_kv_lora_rank")
     kinds = (words.get(kind, "none") for kind in architecture.layer_types(model))
     return tuple("latent" if latent and kind == "full" else kind for kind in kinds)
 
 
-def _state(shape: Attention, tp: int) -> int:
+def _state(shape: Attention, tp: int, dtype=None) -> Fraction:
     """Bytes of the recurrent state of one layer of one sequence on one GPU."""
-    return _share(shape.state_heads, tp) * shape.state_head * shape.state_size * STATE_BYTES[shape.state]
+    size = Fraction(STATE_BYTES[shape.state]) if dtype is None else value_bytes(dtype)
+    return _share(shape.state_heads, tp) * shape.state_head * shape.state_size * size
 
 
 def _conv_channels(shape: Attention, tp: int) -> int:
@@ -256,6 +266,6 @@ def _share(heads: int, tp: int) -> int:
 
 def _there(shape: Attention) -> set[str]:
     kinds = {"full": ["full_attention"], "window": ["sliding_window"], "latent": ["latent"], "none": []}
-    kinds["state"] = ["recurrent_state", "conv_state"]
+    kinds |= {"state": ["recurrent_state", "conv_state"], "conv": ["conv_state"]}
     names = {name for kind in set(shape.kinds) for name in kinds[kind]}
     return names | ({"index"} if shape.index else set())

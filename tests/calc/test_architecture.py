@@ -12,7 +12,7 @@ import pytest
 
 from lessonlib.calc import architecture
 from lessonlib.calc.architecture import PARTS, Tensor
-from lessonlib.calc.architecture_config import DEFAULTS, NAMES
+from lessonlib.calc.architecture_defaults import DEFAULTS, NAMES
 from lessonlib.facts import catalog
 from lessonlib.models import shape_configs, shapes
 from lessonlib.models.shapes import Shape, shape
@@ -246,7 +246,7 @@ def test_a_configuration_gives_its_row_back(row):
     assert architecture.tensors(found) == architecture.tensors(row)
 
 
-@pytest.mark.parametrize("kind", sorted(DEFAULTS))
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_what_a_file_leaves_out_is_what_its_class_takes(kind):
     from transformers import AutoConfig
 
@@ -261,7 +261,7 @@ def test_what_a_file_leaves_out_is_what_its_class_takes(kind):
 
 
 def test_all_families_of_the_fact_base_are_read():
-    assert sorted(DEFAULTS) == FAMILIES and len(FAMILIES) == 22
+    assert set(FAMILIES) < set(DEFAULTS) and len(FAMILIES) == 22
 
 
 @pytest.mark.parametrize("name", ["mini", "draft", "target", "moe"])

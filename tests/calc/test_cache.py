@@ -204,3 +204,16 @@ def test_a_cache_that_stops_growing_bounds_no_context():
     assert cache.cache(own, 10**9).total == cache.cache(PLAIN, 128).total
     with pytest.raises(ValueError, match="stops growing"):
         cache.tokens_that_fit(10**9, own)
+
+
+def test_states_in_another_width():
+    """transformers keeps the state of a DeltaNet layer in 32 bits, engines in 16."""
+    row = catalog.model("qwen3-coder-next")
+    usual, wide = cache.cache(row, 100), cache.cache(row, 100, state_dtype="fp32")
+    assert wide["recurrent_state"] == 2 * usual["recurrent_state"]
+    assert {**wide, "recurrent_state": 0} == {**usual, "recurrent_state": 0}
+    assert cache.cache(catalog.model("qwen3-32b"), 100, state_dtype="fp32") == cache.cache(
+        catalog.model("qwen3-32b"), 100
+    )
+    with pytest.raises(ValueError, match="no cache type 'fp31'"):
+        cache.cache(row, 100, state_dtype="fp31")
