@@ -28,7 +28,10 @@ class Tool:
         return next(filter(None, map(shutil.which, self.programs)), None)
 
 
-TOOLS = (Tool(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser"),)
+TOOLS = (
+    Tool(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser"),
+    Tool(("bwrap",), "bubblewrap", "sandbox"),
+)
 
 
 def parser() -> argparse.ArgumentParser:

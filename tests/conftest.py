@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,21 @@ def pytest_runtest_setup(item):
                 pytest.fail(reason, pytrace=False)
             item.config.stash[LEFT_OUT].append((tool, item.nodeid))
             pytest.skip(reason)
+    if item.get_closest_marker("sandbox") and (locked := _locked()):
+        pytest.skip(locked)
     if item.get_closest_marker("gpu"):
         import torch
 
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
+
+
+@cache
+def _locked() -> str:
+    """Why this machine's kernel allows no sandbox, in words; "" where it does."""
+    from lessonlib.grading import sandbox
+
+    return "; ".join(finding.says for finding in sandbox.check_machine() if not finding.ok)
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -36,8 +36,10 @@ MIXTURES = {
 KEPT = "embedding, output matrix, norms, biases, routers"
 SPARED = ("embedding", "output", "norms", "router")  # parts that no GPU format of matrices packs
 FLAT = ("norm", "bias", "router", "conv", "state", "sinks", "position", "index_weights")  # roles that stay as they are
+BITS = r"(?:(\d+)bit|int(\d+)|w(\d+)a16)?"  # how a spelling says so: "gptq-8bit", "int4 awq", "w8a16-gptq"
 NF4_CODE = 16 * 4  # the table of the 16 NF4 values in 32 bits, one for each matrix
 NESTED_CODE = 256 * 4 + 4  # the table of the 8-bit scales and their mean, one for each matrix
+QUANTO_SCALARS = 4  # a scale of the inputs and one of the outputs, 16 bits each, one pair for each matrix
 SPELLINGS = {
     "f32": "fp32", "float32": "fp32", "f16": "fp16", "float16": "fp16", "half": "fp16", "bfloat16": "bf16",
     "16bit": "bf16", "32bit": "fp32", "e4m3": "fp8", "float8": "fp8", "fp8e4m3": "fp8", "8bit": "int8",
@@ -96,8 +98,9 @@ class Surroundings:
 def weight_format(name, *, group: int | None = None, bits: int | None = None, imatrix: bool | None = None) -> Format:
     """The format called `name` in any spelling ("q4_k_m", "AWQ", "4bit-awq", "gptq-g64"); a Format comes back as it is.
 
-    `group` and `bits` are for awq and gptq, `imatrix` for GGUF files made with an importance matrix. ValueError names
-    the nearest when it is unknown, and what is wrong with a group or a number of bits."""
+    `group` and `bits` (which the spelling may name too: "gptq-8bit") are for awq and gptq, `imatrix` for GGUF files made
+    with an importance matrix. ValueError names the nearest when it is unknown, and what is wrong with a group or a number
+    of bits."""
     if isinstance(name, Format):
         return name
     words = str(name).lower()
@@ -106,6 +109,9 @@ def weight_format(name, *, group: int | None = None, bits: int | None = None, im
     if found := re.search(r"[-_ ](?:with[-_ ])?imatrix$", words):
         words, imatrix = words[: found.start()], True
     key = _plain(words)
+    if found := re.fullmatch(rf"{BITS}(?P<kind>awq|gptq){BITS}", key):
+        said = [int(number) for number in found.groups() if number and number.isdigit()]
+        key, bits = found["kind"], bits or (said[0] if said else None)
     known = {_plain(n): f for n, f in FORMATS.items()} | {s: FORMATS[n] for s, n in SPELLINGS.items()}
     if key not in known:
         stripped = re.sub(r"^(gguf|\d+bit|int\d|w4a16|bnb|bitsandbytes)|(\d+bit|int\d|g128|w4a16|gguf)$", "", key)
@@ -271,11 +277,20 @@ def _nf4_dq(rows, cols):
     return -(-n // 2) + blocks + 4 * -(-blocks // 256) + NF4_CODE + NESTED_CODE
 
 
+def _quanto_int4(rows, cols):
+    group = 128 if cols >= 128 else cols
+    while cols % group and group > 32:
+        group -= 32
+    groups = cols // group if cols % group == 0 else 1
+    return Fraction(rows * cols, 2) + 4 * rows * groups + QUANTO_SCALARS
+
+
 def _mxfp4(rows, cols):
     return None if cols % 32 else block_bytes("MXFP4", rows, cols)
 
 
 _BNB = "bitsandbytes, functional.py and nn/modules.py"
+_QUANTO = "optimum-quanto 0.2.7, nn/qmodule.py and tensor/weights"
 _ALL = (
     Format("fp32", Fraction(32), "all", "IEEE 754 binary32", size=_every(32)),
     Format("fp16", Fraction(16), "all", "IEEE 754 binary16", size=_every(16)),
@@ -301,6 +316,14 @@ _ALL = (
     Format(
         "nf4_dq", 4 + Fraction(8, 64) + Fraction(32, 64 * 256), "linear",
         f"double quantization: an 8-bit scale for 64 weights, a 32-bit one for 256 scales ({_BNB})", KEPT, _nf4_dq,
+    ),
+    Format(
+        "quanto_int8", Fraction(8), "linear", f"a 16-bit scale a row ({_QUANTO})", KEPT,
+        lambda rows, cols: rows * cols + 2 * rows + QUANTO_SCALARS,
+    ),
+    Format(
+        "quanto_int4", 4 + Fraction(32, 128), "linear", f"a 16-bit scale and shift for 128 weights ({_QUANTO})", KEPT,
+        _quanto_int4,
     ),
     Format(
         "mxfp4", Fraction(17, 4), "experts", "OCP MX: an 8-bit exponent for 32 weights; gpt-oss packs its experts only",

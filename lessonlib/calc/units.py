@@ -6,6 +6,7 @@ import math
 
 GB = 10**9
 GIB = 2**30
+LARGEST = 10**30  # no quantity of the course comes near it, and products of a few such still are floats
 NAMES = (("bytes", "bytes"), ("kB", "KiB"), ("MB", "MiB"), ("GB", "GiB"), ("TB", "TiB"))
 
 
@@ -32,6 +33,8 @@ def format_bytes(n: float) -> str:
 def positive(name: str, value, *, whole: bool = True, zero: bool = False):
     """`value`, when it is a finite number above zero (or zero, when `zero`); ValueError in one sentence otherwise."""
     number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if number and LARGEST < value < math.inf:
+        raise ValueError(f"{name} is above 10^30, more than anything that is computed here: write a smaller number.")
     if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
         kind, bound = "a whole number" if whole else "a number", "of 0 or more" if zero else "above 0"
         raise ValueError(f"{name} is {value!r}, but must be {kind} {bound}.")

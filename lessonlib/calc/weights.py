@@ -90,7 +90,7 @@ def surroundings(model) -> Surroundings:
 
 def _valued_layers(tensors) -> dict[int, int]:
     """Each layer with a value matrix (alone, fused, or of a DeltaNet layer) and its place among them."""
-    found = {i for t in tensors if t.role in ("v", "qkv") or t.name.endswith("in_proj_qkvz") for i in t.layers}
+    found = {i for t in tensors if t.role in ("v", "qkv") or t.name.endswith("in_proj_qkvz.weight") for i in t.layers}
     return {layer: place for place, layer in enumerate(sorted(found))}
 
 
@@ -102,7 +102,7 @@ def _gguf_pieces(model, tensor: Tensor) -> list[tuple[str, int, int]]:
     if tensor.role == "kv_b":  # the keys of each head are turned, so that the latent vector comes out
         heads, keys = get("attention_heads"), get("mla_qk_nope_head_dim")
         return [("rest", heads * cols, keys), ("rest", rows - heads * keys, cols)]
-    if tensor.name.endswith("in_proj_qkvz"):  # queries, keys and values in one matrix, the gate in another
+    if tensor.name.endswith("in_proj_qkvz.weight"):  # queries, keys and values in one matrix, the gate in another
         gate = get("linear_value_heads") * (get("linear_value_head_dim") or get("linear_head_dim"))
         return [("v", rows - gate, cols), ("rest", gate, cols)]
     kinds = {"qkv": "v", "v": "v", "k": "k", "o": "o", "down": "down", "embedding": "embedding", "output": "output"}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
+import sys
 from decimal import Decimal
 from difflib import get_close_matches
+from pathlib import Path
+
+from ..calc.units import LARGEST
 
 # k, M and G are thousands as in prices and parameter counts; Ki and Mi are the powers of two of context windows.
 SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -37,7 +42,16 @@ class Parser(argparse.ArgumentParser):
 def command(subparsers, name: str, help: str, example: str) -> argparse.ArgumentParser:
     """A subparser whose --help has the one-line `help` and one `example` (without the program's name)."""
     epilog = f"example:\n  {subparsers._prog_prefix} {name} {example}"
-    return subparsers.add_parser(name, help=help, description=help[:1].upper() + help[1:] + ".", epilog=epilog)
+    made = subparsers.add_parser(name, help=help, description=help[:1].upper() + help[1:] + ".", epilog=epilog)
+    made.set_defaults(parser=made)
+    return made
+
+
+def unused(args, where: str, *names: str) -> None:
+    """ValueError when one of these options was given, since none of them changes anything `where` ("with --model")."""
+    for name in names:
+        if getattr(args, name) != args.parser.get_default(name):
+            raise ValueError(f"--{name.replace('_', '-')} changes nothing {where}: leave it out.")
 
 
 def count(text: str) -> int:
@@ -70,10 +84,42 @@ def nearest(name: str, names) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def source_line(source: str, as_of: str | None = None) -> str:
+    """The titles of the sources of a row, each up to its first bracket, colon or comma, with the date; --json has all."""
+    titles = re.sub(r"\s*\([^()]*\)", "", lesson_words(source)).split("; ")
+    short = dict.fromkeys(re.split(r": |, (?!not )", title)[0] for title in titles)
+    return f"Source{f' ({as_of})' if as_of else ''}: {'; '.join(filter(None, short))}."
+
+
+def lesson_words(text: str) -> str:
+    """`text` with the name that readers know for the lesson that the course was made from."""
+    return re.sub(r"\bseed\b", "source lesson", text)
+
+
+def read_config(path) -> dict:
+    """The config.json of a Hugging Face model at `path`; ValueError in one sentence when it is none."""
+    try:
+        config = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): name a config.json.") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is no JSON file: name a config.json.") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must hold one JSON object, as the config.json of a model does.")
+    return config
+
+
+def problem(prog: str, message: str) -> int:
+    """Print the one sentence of a mistake on stderr; its exit status comes back."""
+    print(f"{prog}: {sentence(message)}", file=sys.stderr)
+    return 2
+
+
 def sentence(text: str) -> str:
-    """`text` with a capital first letter and a full stop."""
+    """`text` with a full stop, and a capital first letter unless a file or a field begins it."""
     text = str(text).strip()
-    text = text[:1].upper() + text[1:]
+    if text.partition(" ")[0].isalpha():
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
@@ -84,4 +130,7 @@ def _decimal(text: str) -> Decimal | None:
     if not found or found["suffix"].lower() not in SUFFIXES:
         return None
     digits = re.sub(r"[ ,_\u00a0\u202f]", "", found["digits"])
-    return Decimal(digits + (found["power"] or "")) * SUFFIXES[found["suffix"].lower()]
+    value = Decimal(digits + (found["power"] or "")) * SUFFIXES[found["suffix"].lower()]
+    if value > LARGEST:
+        raise Mistake("that number is above 10^30, more than anything that is computed here: write a smaller one.")
+    return value

@@ -5,10 +5,9 @@ A command registers a subparser with `set_defaults(run=fn)`; `fn(args)` gives (p
 from __future__ import annotations
 
 import json
-import sys
 
 from . import calc_memory, calc_planning
-from .arguments import Parser, nearest, sentence
+from .arguments import Parser, nearest, problem
 
 PROG = "lessonlib calc"
 
@@ -53,9 +52,3 @@ def main(argv: list[str]) -> int:
         return int(end.code or 0)
     print(json.dumps(payload, indent=2, allow_nan=False) if args.json else text)
     return 0
-
-
-def problem(prog: str, message: str) -> int:
-    """The sentence on stderr; the exit status of a mistake."""
-    print(f"{prog}: {sentence(message)}", file=sys.stderr)
-    return 2

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..calc import architecture, cache, training, units, vram, weights
 from ..calc.breakdown import Breakdown, in_units
 from ..calc.formats import weight_format
 from ..facts import catalog
-from .arguments import command, count, number
+from .arguments import command, count, number, read_config, source_line, unused
 
 PLAIN_SOURCE = "the numbers given"
+MOST_LAYERS = 10_000  # each is listed by its kind
 MARK = {True: "fits", False: "does not fit"}
 
 
@@ -33,26 +33,17 @@ def _add_model(one) -> None:
 def _model(args, plain: str, given: bool = False):
     """(model, name, source, as_of) of --model or --config; None when plain numbers are `given` instead. ValueError when
     there are none or several; `plain` names the options of the plain numbers."""
-    chosen = [option for option in ("model", "config") if getattr(args, option)]
+    chosen = [option for option in ("model", "config") if getattr(args, option) is not None]
     if len(chosen) + given != 1:
         problem = "too many descriptions of the model" if chosen else "which model? Nothing describes it"
         raise ValueError(f"{problem}: give exactly one of --model NAME, --config FILE, or {plain}.")
     if given:
         return None
-    if args.model:
+    if args.model is not None:
         found = catalog.model(args.model)
         return found, found.name, found.source, found.as_of
-    found = architecture.from_config(_read(args.config))
+    found = architecture.from_config(read_config(args.config))
     return found, Path(args.config).name, f"the configuration in {Path(args.config).name}", None
-
-
-def _read(path: str) -> dict:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}): --config needs a config.json.") from None
-    except ValueError:
-        raise ValueError(f"{path} is no JSON file: --config needs a config.json.") from None
 
 
 def _needed(args, *options: str) -> None:
@@ -86,10 +77,13 @@ def run_kv(args) -> tuple[dict, str]:
     """Bytes of a cache, in total, by part and for each token."""
     plain = any(getattr(args, name) is not None for name in ("layers", "kv_heads", "head_dim"))
     found = _model(args, "--layers, --kv-heads and --head-dim", plain)
+    if not (plain and args.window_layers):
+        unused(args, "without --window-layers" if plain else "with --model or --config", "window")
     if found is None:
         _needed(args, "layers", "kv_heads", "head_dim")
         model, name, source, as_of = _plain_shape(args), "plain numbers", PLAIN_SOURCE, None
     else:
+        unused(args, "with --model or --config", "window_layers")
         model, name, source, as_of = found
     dtype = _dtype(args.dtype)
     options = dict(group=args.group, block=args.block)
@@ -106,10 +100,14 @@ def run_kv(args) -> tuple[dict, str]:
     lines = [head, _rows(rows), words]
     if trained and args.tokens > trained:
         lines.append(f"That is memory alone: the model is made for at most {trained:,} tokens.")
-    return payload, "\n".join([*lines, *kept.notes, _kv_mistake(model, kept, args, dtype), f"Source: {source}."])
+    return payload, "\n".join([*lines, *kept.notes, _kv_mistake(model, kept, args, dtype), source_line(source, as_of)])
 
 
 def _plain_shape(args) -> dict:
+    if args.layers > MOST_LAYERS:
+        raise ValueError(
+            f"--layers is {args.layers:,}, but the deepest models have about a hundred: {MOST_LAYERS:,} at most."
+        )
     shape = dict(layers=args.layers, kv_heads=args.kv_heads, head_dim=args.head_dim)
     if args.window_layers:
         _needed(args, "window")
@@ -132,8 +130,8 @@ def _kv_mistake(model, kept: Breakdown, args, dtype) -> str:
     shape = cache.attention(model)
     heads = architecture.fields(model)("attention_heads")
     if "window" in shape.kinds and args.tokens > shape.window:
-        wrong = cache.attention_cache(shape, args.tokens, args.batch, dtype)["full_attention"]
-        wrong *= len(shape.kinds) / max(1, shape.kinds.count("full"))
+        value = cache.value_bytes(dtype, args.group)
+        wrong = float(2 * len(shape.kinds) * shape.kv_heads * shape.head_dim * args.tokens * args.batch * value)
         return (
             f"Common mistake: all layers times all tokens, {units.format_bytes(wrong)}; most layers keep a window only."
         )
@@ -184,6 +182,7 @@ def run_vram(args) -> tuple[dict, str]:
     found = _model(args, "--parameters and --bits", plain)
     if found is None:
         return _estimate(args)
+    unused(args, "with --model or --config", "factor", "extra_gb")
     model, name, source, as_of = found
     tp = _tp(args)
     form = weight_format(args.format)
@@ -219,9 +218,9 @@ def run_vram(args) -> tuple[dict, str]:
     payload["trained_context"] = trained
     if trained:
         lines.append(f"That is memory alone: the model is made for at most {trained:,} tokens.")
-    if not args.card:
+    if args.card is None:
         lines.append(_cheapest(model, args, same, payload))
-    return payload, "\n".join([*lines, _vram_mistake(split, gpus), f"Source: {source}."])
+    return payload, "\n".join([*lines, _vram_mistake(split, gpus), source_line(source, as_of)])
 
 
 def _tp(args) -> int:
@@ -235,9 +234,9 @@ def _tp(args) -> int:
 
 
 def _cards(args) -> list:
-    found = [catalog.gpu(args.card)] if args.card else [c for c in catalog.gpus() if not c.get("gpus")]
+    found = [catalog.gpu(args.card)] if args.card is not None else [c for c in catalog.gpus() if not c.get("gpus")]
     unknown = [card.name for card in found if not card.get("vram_gb")]
-    if args.card and unknown:
+    if args.card is not None and unknown:
         raise ValueError(f"The fact base has no memory size for {unknown[0]}: choose another --card.")
     return [card for card in found if card.get("vram_gb")]
 
@@ -299,6 +298,7 @@ def _once(split, gpus: int) -> float:
 def _estimate(args) -> tuple[dict, str]:
     """The source lesson's rule for plain numbers."""
     _needed(args, "parameters", "bits")
+    unused(args, "with plain numbers", "format", "tokens", "batch", "cache_dtype", "chunk", "context_gb")
     found = vram.estimator(args.parameters, args.bits, args.factor, args.extra_gb * units.GB)
     if _tp(args) * args.pp != 1:
         raise ValueError("Plain numbers describe one GPU: a split over several needs --model or --config.")
@@ -350,16 +350,19 @@ def _add_training(subparsers) -> None:
 def run_training(args) -> tuple[dict, str]:
     """Memory of training by part."""
     found = _model(args, "--parameters", args.parameters is not None)
-    payload = {"method": args.method, "tokens": args.tokens, "batch": args.batch, "optimizer": args.optimizer}
+    payload = {"method": args.method, "optimizer": args.optimizer}
     if found is None:
         if args.method != "full":
             raise ValueError(f"--method {args.method} needs --model or --config: an adapter stands beside matrices.")
+        unused(args, "with plain numbers", "tokens", "batch", "rank", "targets", "checkpointing", "no_flash")
         needed, name, source, as_of = (
             training.flat(args.parameters, args.optimizer, not args.no_master), "plain numbers", PLAIN_SOURCE, None,
         )  # fmt: skip
         n, weight = args.parameters, needed["weights"]
     else:
         model, name, source, as_of = found
+        unused(args, f"with --method {args.method}", *(["rank", "targets"] if args.method == "full" else ["no_master"]))
+        payload |= {"tokens": args.tokens, "batch": args.batch}
         needed = training.training(
             model, args.method, tokens=args.tokens, batch=args.batch, rank=args.rank, targets=args.targets,
             optimizer=args.optimizer, checkpointing=args.checkpointing, flash=not args.no_flash, master=not args.no_master,
@@ -376,11 +379,18 @@ def run_training(args) -> tuple[dict, str]:
         words = f"{added.parameters:,} adapter parameters: rank {args.rank} x (rows + columns) of each matrix"
     payload |= {"formula": words, "source": source, "as_of": as_of}
     rows = [(part.replace("_", " "), units.format_bytes(size)) for part, size in needed.items()]
-    title = f"{name}, {args.method}, {args.batch} x {args.tokens:,} tokens, {args.optimizer}"
+    size = f"{args.batch} x {args.tokens:,} tokens, " if found is not None else ""
+    title = f"{name}, {args.method}, {size}{args.optimizer}"
     mistake = (
         f"Common mistake: the weights alone, {units.format_bytes(weight)}; gradients and optimizer state come on top."
     )
-    lines = [title, _rows([*rows, ("total", units.format_bytes(needed.total))]), words, mistake, f"Source: {source}."]
+    lines = [
+        title,
+        _rows([*rows, ("total", units.format_bytes(needed.total))]),
+        words,
+        mistake,
+        source_line(source, as_of),
+    ]
     return payload, "\n".join(lines)
 
 

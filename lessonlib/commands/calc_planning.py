@@ -7,7 +7,16 @@ from pathlib import Path
 from ..calc import context, cost, switching, throughput, tokens, weights
 from ..calc.units import format_bytes
 from ..facts import catalog
-from .arguments import Mistake, command, count, nearest, number, pair
+from .arguments import Mistake, command, count, number, pair, source_line, unused
+
+ROOFLINE_ONLY = (
+    "format", "cache_format", "prompt", "batch", "bandwidth_efficiency", "compute_efficiency", "link_gbs",
+    "link_latency_us",
+)  # fmt: skip
+TOKENS_ONLY = (
+    "price", "input", "output", "ratio", "tokens_per_day", "days", "node_usd_month", "node_tokens_per_s",
+    "own_usd_per_million",
+)  # fmt: skip
 
 
 def add(subparsers) -> None:
@@ -46,6 +55,7 @@ def run_tokens(args) -> tuple[dict, str]:
         estimate = tokens.rule_of_thumb(args.characters, args.characters_per_token)
         payload = {"characters": args.characters, "estimate": estimate}
     else:
+        unused(args, "with --words", "characters_per_token")
         payload = {"words": args.words, "estimate": tokens.from_words(args.words)}
     if args.measured is not None:
         payload["measured"] = args.measured
@@ -140,6 +150,7 @@ def run_throughput(args) -> tuple[dict, str]:
     if args.estimator is not None:
         if args.model or args.gpu:
             raise ValueError("give --estimator alone, or --model and --gpu.")
+        unused(args, "with --estimator", *ROOFLINE_ONLY)
         found = throughput.estimator(args.estimator, args.tp, args.efficiency, args.answer, args.users)
         payload = {"tokens_per_s": found.tokens_per_s, "requests_per_s": found.requests_per_s}
         payload["seconds_per_answer"] = found.seconds_per_answer
@@ -148,6 +159,7 @@ def run_throughput(args) -> tuple[dict, str]:
         return payload, _rows(rows) + "\nThis rule knows no prompt, no batch and no memory; --model and --gpu do."
     if not args.model or not args.gpu:
         raise ValueError("give --model and --gpu, or --estimator with a base rate.")
+    unused(args, "without --estimator", "efficiency", "users")
     model, gpu = catalog.model(args.model), catalog.gpu(args.gpu)
     found = throughput.roofline(
         model,
@@ -186,7 +198,7 @@ def _roofline_text(model, gpu, found: throughput.Roofline) -> str:
     text = f"{title}\n{_rows(rows)}"
     if found.fits is False:
         text += "\nWeights and cache do not fit on this card: see lessonlib calc vram."
-    return text
+    return f"{text}\n{source_line(f'{model.source}; {gpu.source}', model.as_of)}"
 
 
 def _add_cost(subparsers) -> None:
@@ -221,9 +233,13 @@ def _add_cost(subparsers) -> None:
 def run_cost(args) -> tuple[dict, str]:
     """Electricity of a machine, or a month of tokens and the crossover with own hardware."""
     if args.electricity:
+        unused(args, "with --electricity", *TOKENS_ONLY)
         return _electricity(args)
     if args.watts is not None:
         raise ValueError("--watts belongs to --electricity: add it.")
+    unused(args, "without --electricity", "usd_per_kwh", "utilisation", "pue")
+    if args.node_usd_month is None:
+        unused(args, "without --node-usd-month", "node_tokens_per_s", "own_usd_per_million", "hours_per_day")
     payload, rows = _blended(args)
     blended = payload["usd_per_million"]
     if args.tokens_per_day is not None:
@@ -246,6 +262,8 @@ def run_cost(args) -> tuple[dict, str]:
                 text = f"\nOne such node cannot serve that: it takes {check.nodes:,}, so the crossover is out of its reach."
     elif args.tokens_per_day is None:
         text = "\nAdd --tokens-per-day for a month, --node-usd-month for the crossover with own hardware."
+    if "source" in payload:
+        text += "\n" + source_line(payload["source"], payload["as_of"])
     return payload, _rows(rows) + text
 
 
@@ -255,8 +273,8 @@ def _blended(args) -> tuple[dict, list]:
     if args.price:
         if args.input is not None or args.output is not None:
             raise ValueError("give --price, or --input and --output.")
-        row = _price(args.price)
-        payload = {"price": row["id"], "as_of": str(row["as_of"])}
+        row = catalog.price(args.price, "api_usd_per_million_tokens")
+        payload = {"price": row.id, "as_of": row.as_of, "source": row.source}
         usd = cost.price(row)
     elif args.input is None or args.output is None:
         raise ValueError("give --price, or --input and --output in USD per million tokens, or --electricity.")
@@ -279,19 +297,6 @@ def _electricity(args) -> tuple[dict, str]:
     rows = [("kWh a year", f"{year.kwh:,.0f}"), *((part, f"{usd:,.2f} USD") for part, usd in year.items())]
     rows.append(("a year", f"{year.total:,.2f} USD at {args.usd_per_kwh:g} USD/kWh"))
     return {"watts": args.watts, "usd_per_kwh": args.usd_per_kwh, "period": "year", **shown}, _rows(rows)
-
-
-def _price(name: str) -> dict:
-    rows = {row["id"]: row for row in catalog.table("prices")["api_usd_per_million_tokens"]}
-    spelled = {_plain(known): known for known in rows}
-    name = spelled.get(_plain(name), name)
-    if name not in rows:
-        raise ValueError(f"the fact base has no price {name!r}; it has {', '.join(rows)}.{nearest(name, rows)}")
-    return rows[name]
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def _add_switch(subparsers) -> None:
@@ -329,6 +334,8 @@ def _add_switch(subparsers) -> None:
 
 def run_switch(args) -> tuple[dict, str]:
     """A cold start and the two sleep levels side by side, or one level."""
+    if args.bytes is not None:
+        unused(args, "with --bytes", "format")
     size = args.bytes if args.bytes is not None else weights.weights(catalog.model(args.model), args.format).total
     disk, link = args.disk_gbs, args.link_gbs
     ways = {

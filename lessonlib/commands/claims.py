@@ -8,7 +8,7 @@ import sys
 from ..course.claims import VERDICTS, Coverage, coverage
 from ..facts import catalog
 from ..paths import course_root
-from .arguments import Parser
+from .arguments import Parser, problem
 
 PROG = "lessonlib claims"
 
@@ -40,8 +40,7 @@ def main(argv: list[str]) -> int:
             _known([options.section])
         found = coverage(root, options.lesson)
     except ValueError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 2
+        return problem(PROG, str(error))
     except SystemExit as end:  # argparse has said what it had to say
         return int(end.code or 0)
     sections = found.sections() if options.section is None else [options.section]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import sys
 from pathlib import Path
 
 from ..calc import architecture
 from ..facts import catalog, own, schema, sizes
 from ..facts.records import ALWAYS, GPU, Benchmark, Claim, CommercialModel, Engine, Model, Price
-from .arguments import Parser, command, nearest, number
+from .arguments import Parser, command, lesson_words, nearest, number, problem, read_config
 
 PROG = "lessonlib facts"
 KINDS = {
@@ -91,8 +90,7 @@ def main(argv: list[str]) -> int:
         options = parts[argv[0]].parse_args(argv[1:])
         payload, text, status = options.run(options)
     except ValueError as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 2
+        return problem(PROG, str(error))
     except SystemExit as end:  # argparse has said what it had to say
         return int(end.code or 0)
     print(json.dumps(payload, indent=2, default=str, ensure_ascii=False) if options.json else text)
@@ -157,7 +155,7 @@ def check(options) -> tuple:
 
 def add_model(options) -> tuple:
     """A row of your own file from a config.json, with exact counts."""
-    row = model_row(_config(options.config), options.id, options.name, options.license, options.source)
+    row = model_row(read_config(options.config), options.id, options.name, options.license, options.source)
     file = own.add("models", row)
     catalog.reload()
     text = (
@@ -225,18 +223,6 @@ def _everything(name: str) -> list[tuple]:
     return found
 
 
-def _config(path: Path) -> dict:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold one JSON object, as the config.json of a model does.")
-    return config
-
-
 def _origin(source: str | None) -> dict:
     return ({"source": source} if source else {}) | {"as_of": _today()}
 
@@ -269,7 +255,7 @@ def _cell(value) -> str:
         return ", ".join(f"{key}: {_cell(inner)}" for key, inner in value.items() if inner is not None)
     if isinstance(value, list):
         return ", ".join(map(_cell, value))
-    return re.sub(r"\bseed\b", "source lesson", " ".join(str(value).split()))
+    return lesson_words(" ".join(str(value).split()))
 
 
 def _table(rows: list[list[str]]) -> list[str]:

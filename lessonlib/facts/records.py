@@ -125,14 +125,17 @@ class Model(Record):
             "kind of attention",
             one_of=(
                 "mha", "gqa", "mqa", "mla", "mha-sliding", "gqa-sliding", "mqa-sliding", "mha-chunked", "gqa-chunked",
-                "mqa-chunked", "hybrid-gated-deltanet", "hybrid-mamba2",
+                "mqa-chunked", "hybrid-gated-deltanet", "hybrid-mamba2", "hybrid-short-conv",
             ),
             need=ALWAYS,
         ),
     ]  # fmt: skip
     attention_bias: Annotated[bool, Field("query, key and value projections have biases")]
     mlp_bias: Annotated[bool, Field("feed-forward projections have biases")]
+    attention_output_bias: Annotated[bool, Field("the output projection of attention has a bias")]
+    output_bias: Annotated[bool, Field("the output matrix has a bias")]
     qk_norm: Annotated[bool, Field("queries and keys are normalised")]
+    layer_norms: Annotated[list[str], Field("the norms of a layer, where the family alone does not tell")]
     full_attention_layers: Annotated[int, Field("layers whose cache grows with the whole text", low=0)]
     window_layers: COUNT
     attention_window: Annotated[int, Field("how far the window layers look back", "tokens", low=1)]
@@ -155,6 +158,7 @@ class Model(Record):
     linear_head_dim: ONE_OR_MORE
     linear_value_head_dim: ONE_OR_MORE
     linear_conv_kernel: ONE_OR_MORE
+    linear_conv_bias: Annotated[bool, Field("short convolutions have biases")]
     mamba_layers: COUNT
     mamba_heads: ONE_OR_MORE
     mamba_head_dim: ONE_OR_MORE

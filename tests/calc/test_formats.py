@@ -54,6 +54,24 @@ def test_groups_and_bits_are_parameters():
     assert weight_format("awq").bits == Fraction(4) + Fraction(20, 128)
 
 
+@pytest.mark.parametrize("spelling", ["gptq-8bit", "8bit-gptq", "GPTQ int8", "w8a16-gptq"])
+def test_bits_may_stand_in_the_name(spelling):
+    assert weight_format(spelling).name == "gptq-8bit"
+    assert bytes_of(spelling, 64, 256) == bytes_of("gptq", 64, 256, bits=8)
+    assert weight_format(f"{spelling}-g64").group == 64
+    with pytest.raises(ValueError, match="bits is 8, but AWQ files have 4 bits"):
+        weight_format(spelling.lower().replace("gptq", "awq"))
+
+
+@pytest.mark.parametrize("bits, rows, cols", [(8, 48, 320), (4, 48, 320), (4, 48, 384), (4, 48, 96), (4, 16, 136)])
+def test_quanto_takes_what_optimum_quanto_saves(bits, rows, cols):
+    torch, quanto = pytest.importorskip("torch"), pytest.importorskip("optimum.quanto")
+    holder = torch.nn.Sequential(torch.nn.Linear(cols, rows, bias=False, dtype=torch.bfloat16))
+    quanto.quantize(holder, weights=quanto.qint8 if bits == 8 else quanto.qint4)
+    quanto.freeze(holder)
+    assert bytes_of(f"quanto_int{bits}", rows, cols) == sum(t.nbytes for t in holder.state_dict().values())
+
+
 def test_matrices_without_whole_groups_stay_wide():
     assert bytes_of("awq", 1024, 576) == bytes_of("bf16", 1024, 576)
     assert bytes_of("awq", 1004, 512) == bytes_of("bf16", 1004, 512)

@@ -193,3 +193,18 @@ def test_sentences_and_near_names():
     assert (
         arguments.nearest("tokns", COMMANDS) == " Did you mean 'tokens'?" and arguments.nearest("zzz", COMMANDS) == ""
     )
+
+
+def test_a_source_line_is_short_and_dated():
+    long = "LitGPT table, each entry checked; White paper (4090: 165; 330); Count: built here; author knowledge, not confirmed"
+    want = "Source (2026-11-23): LitGPT table; White paper; Count; author knowledge, not confirmed."
+    assert arguments.source_line(long, "2026-11-23") == want
+    assert arguments.source_line("the seed document") == "Source: the source lesson document."
+
+
+@pytest.mark.parametrize(
+    "said, want",
+    [("no such card", "No such card."), ("my.yaml: broken", "my.yaml: broken."), ("max_x is 0", "max_x is 0.")],
+)
+def test_a_sentence_leaves_names_of_files_and_fields_alone(said, want):
+    assert arguments.sentence(said) == want

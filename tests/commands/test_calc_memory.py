@@ -167,6 +167,12 @@ def test_training_as_text(read):
     assert "adapter parameters" in read("training", "--model", "qwen3-8b", "--method", "lora")
 
 
+def test_the_mistake_with_windows_is_all_layers_times_all_tokens(read):
+    plain = "kv --layers 4 --kv-heads 2 --head-dim 64 --window 8 --tokens 1000000 --window-layers"
+    assert "all tokens, 2.05 GB" in read(*plain.split(), "4") and "all tokens, 2.05 GB" in read(*plain.split(), "3")
+    assert "all tokens, 640 MB" in read(*plain.split(), "4", "--dtype", "int4", "--group", "32")
+
+
 # Mistakes
 
 
@@ -202,6 +208,18 @@ def test_training_as_text(read):
         ("training --parameters 8e9 --method lora", "needs --model"),
         ("training --model qwen3-8b --method lora --targets banana", "no target 'banana'"),
         ("training --model qwen3-8b --tokens 0", "tokens is 0"),
+        ("kv --model qwen3-8b --tokens 1e31", "above 10^30"),
+        (f"kv --model qwen3-8b --tokens {'9' * 400}", "above 10^30"),
+        ("kv --layers 1e9 --kv-heads 1 --head-dim 1 --tokens 5", "10,000 at most"),
+        # what changes nothing is refused, not passed over
+        ("kv --model qwen3-8b --tokens 5 --window 4", "--window changes nothing"),
+        ("kv --model qwen3-8b --tokens 5 --window-layers 4", "--window-layers changes nothing"),
+        ("kv --layers 4 --kv-heads 2 --head-dim 64 --tokens 5 --window 9", "--window changes nothing without"),
+        ("vram --parameters 32e9 --bits 4 --tokens 5", "--tokens changes nothing"),
+        ("vram --model qwen3-8b --extra-gb 3", "--extra-gb changes nothing"),
+        ("training --parameters 8e9 --batch 2", "--batch changes nothing"),
+        ("training --model qwen3-8b --rank 8", "--rank changes nothing"),
+        ("training --model qwen3-8b --method lora --no-master", "--no-master changes nothing"),
     ],
 )
 def test_mistakes_end_with_status_2_and_one_sentence(capsys, words, says):
@@ -216,6 +234,11 @@ def test_a_broken_config_is_told_apart(capsys, tmp_path):
     path.write_text("{", encoding="utf-8")
     assert calc.main(["kv", "--config", str(path), "--tokens", "5"]) == 2
     assert "no JSON file" in capsys.readouterr().err
+    path.write_text("[" * 100_000, encoding="utf-8")
+    assert calc.main(["kv", "--config", str(path), "--tokens", "5"]) == 2
+    assert "no JSON file" in capsys.readouterr().err
+    assert calc.main(["kv", "--model", "qwen3-8b", "--config", "", "--tokens", "5"]) == 2
+    assert "too many descriptions" in capsys.readouterr().err.lower()
     path.write_text('{"model_type": "bert"}', encoding="utf-8")
     assert calc.main(["vram", "--config", str(path)]) == 2
     assert "bert" in capsys.readouterr().err

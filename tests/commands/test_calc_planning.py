@@ -168,10 +168,13 @@ def test_cost_of_electricity(capsys):
 @pytest.mark.parametrize(
     "argv, says",
     [
-        (["--price", "gpt-4"], "has no price 'gpt-4'; it has gpt-4o"),
+        (["--price", "gpt-4"], "'gpt-4'. Nearest: gpt-4o"),
         (["--price", "gpt-4o", "--input", "4"], "Give --price, or --input and --output"),
         (["--input", "4"], "or --electricity"),
         (["--electricity"], "needs --watts"),
+        (["--electricity", "--watts", "450", "--price", "gpt-4o"], "--price changes nothing"),
+        (["--price", "gpt-4o", "--pue", "1.2"], "--pue changes nothing"),
+        (["--price", "gpt-4o", "--node-tokens-per-s", "9"], "--node-tokens-per-s changes nothing"),
         (["--watts", "450", "--input", "1", "--output", "1"], "belongs to --electricity"),
         (["--price", "gpt-4o", "--node-usd-month", "1", "--own-usd-per-million", "6"], "never gets cheaper"),
         (["--electricity", "--watts", "450", "--pue", "0.5"], "1 or more"),
@@ -179,6 +182,38 @@ def test_cost_of_electricity(capsys):
 )
 def test_costs_that_are_refused(capsys, argv, says):
     assert says in mistake(capsys, "cost", *argv)
+
+
+def test_a_price_of_your_own_is_found(capsys, tmp_path, monkeypatch):
+    mine = tmp_path / "mine.yaml"
+    row = "{id: zed, group: api_usd_per_million_tokens, input: 1, output: 4, as_of: 2026-01-01, source: my contract}"
+    mine.write_text(f"prices:\n- {row}\n", encoding="utf-8")
+    monkeypatch.setenv("LESSON_FACTS", str(mine))
+    catalog.reload()
+    try:
+        found = data(capsys, "cost", "--price", "Zed")
+        assert (found["usd_per_million"], found["as_of"], found["source"]) == (
+            2,
+            "2026-01-01",
+            "your file mine.yaml: my contract",
+        )
+        assert "Source (2026-01-01): your file mine.yaml" in text(capsys, "cost", "--price", "zed")
+    finally:
+        monkeypatch.undo()
+        catalog.reload()
+
+
+@pytest.mark.parametrize(
+    "argv, says",
+    [
+        (["tokens", "--words", "5", "--characters-per-token", "3"], "--characters-per-token changes nothing"),
+        (["throughput", "--estimator", "40", "--batch", "2"], "--batch changes nothing"),
+        (["throughput", "--model", "qwen3-8b", "--gpu", "h100-sxm", "--users", "2"], "--users changes nothing"),
+        (["switch", "--bytes", "1e9", "--format", "awq"], "--format changes nothing"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_refused(capsys, argv, says):
+    assert says in mistake(capsys, *argv)
 
 
 def test_switching_in_three_ways(capsys):

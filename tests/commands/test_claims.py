@@ -91,9 +91,9 @@ def test_a_claim_that_does_not_exist_fails(capsys, course):
 @pytest.mark.parametrize(
     "argv, says",
     [
-        (["--section", "20"], "the source lesson has no section 20; it has 0 to 13."),
+        (["--section", "20"], "The source lesson has no section 20; it has 0 to 13."),
         (["--section", "x"], "'x'"),
-        (["--require", "1,99"], "the source lesson has no section 99"),
+        (["--require", "1,99"], "The source lesson has no section 99"),
         (["--require", "all"], "--require is 'all', but must be sections with commas between, such as 1,4,8."),
         (["--require", ""], "--require is '', but must be sections"),
         (["--lesson", "77"], "No lesson starts with '77'; there are 93_few, 94_whole."),
@@ -108,7 +108,7 @@ def test_a_mistake_is_one_sentence_and_status_2(capsys, course, argv, says):
 def test_without_a_course_folder(capsys, monkeypatch):
     monkeypatch.setattr(claims, "course_root", lambda: None)
     status, _, err = run(capsys)
-    assert status == 2 and "no course folder here or above" in err
+    assert status == 2 and "No course folder here or above" in err
 
 
 def test_help(capsys):

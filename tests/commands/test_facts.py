@@ -111,7 +111,7 @@ def test_show_tells_the_fields_with_units(capsys, off, name, has):
         (["add-gpu", "--name", "x"], "the following arguments are required: --vram-gib, --bandwidth-gbs"),
         ([*ADD_GPU[:-1], "fast"], "'fast' is no number of 0 or more"),
         ([*ADD_GPU[:-1], "-3"], "--bandwidth-gbs"),
-        (["add", "nowhere.json"], "nowhere.json cannot be read: No such file or directory."),
+        (["add", "nowhere.json"], "nowhere.json cannot be read (No such file or directory)"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(capsys, off, argv, says):

@@ -1,0 +1,65 @@
+"""Points by nbgrader's own rule, and the graded notebook, from what came of the cells."""
+
+from __future__ import annotations
+
+from . import canonical
+
+
+def finish(shot: dict, merged: dict, record: dict, outputs: dict, plain: dict) -> None:
+    """Points by nbgrader's own rule, and the graded notebook."""
+    from nbformat import from_dict
+    from nbgrader.utils import determine_grade
+
+    made = []
+    for position, cell in enumerate(merged["cells"]):
+        about = shot["cells"][cell["index"]] if cell["index"] is not None else {}
+        done = outputs.get(position) or plain.get(cell["index"]) or {}
+        node = {"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}
+        node["id"] = about.get("cell_id") or f"free-{position}"
+        if cell["cell_type"] == "code":
+            node |= {"outputs": done.get("outputs", []), "execution_count": None}
+        made.append(node)
+        if cell["kind"] not in ("test", "manual", "task"):
+            continue
+        row = {
+            "id": about["grade_id"],
+            "kind": cell["kind"],
+            "points": None,
+            "max_points": about["points"],
+            "needs_manual": cell["kind"] != "test",
+            "weaker": canonical.IN_KERNEL in about["tags"] and cell["kind"] == "test",
+            "outputs": node.get("outputs", []),
+            "seconds": done.get("seconds", 0.0),
+            "reason": "",
+        }
+        node["metadata"]["nbgrader"] = {
+            "grade_id": about["grade_id"],
+            "grade": True,
+            "solution": cell["kind"] == "manual",
+            "points": about["points"],
+        }
+        if cell["kind"] == "test":
+            if position not in outputs:
+                row["reason"] = "not reached"
+                row["points"], row["needs_manual"] = 0.0, record["status"] == "failed"
+            else:
+                try:
+                    row["points"] = float(determine_grade(from_dict(node))[0])
+                except ValueError as error:
+                    row |= {"points": 0.0, "needs_manual": True, "reason": str(error)}
+        elif _unanswered(cell, about):
+            row |= {"points": 0.0, "needs_manual": False, "reason": "not answered"}
+        if row["weaker"]:
+            record["notes"].append(
+                f"{about['grade_id']} is tagged {canonical.IN_KERNEL}: it ran beside the student's code, which can deceive it"
+            )
+        record["cells"].append(row)
+    record["score"] = round(sum(r["points"] or 0.0 for r in record["cells"]), 6)
+    record["max_score"] = sum(r["max_points"] for r in record["cells"])
+    record["notebook"] = {"nbformat": 4, "nbformat_minor": 5, "metadata": shot["metadata"], "cells": made}
+
+
+def _unanswered(cell: dict, about: dict) -> bool:
+    """Whether a written answer is empty or still what the release had."""
+    text = "\n".join(line.rstrip() for line in cell["source"].strip().splitlines())
+    return cell["kind"] == "manual" and (not text or text == about["released"])

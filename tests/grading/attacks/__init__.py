@@ -1,0 +1,1 @@
+"""Hostile and broken submissions to a small assignment, each with its safe outcome."""
