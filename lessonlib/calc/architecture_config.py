@@ -32,6 +32,7 @@ HYBRIDS = {
     "mamba": ("hybrid-mamba2", "mamba_layers"),
     "conv": ("hybrid-short-conv", "linear_attention_layers"),
 }
+MOST_LAYERS = 10_000  # each is listed by its kind
 SAID_IF_TRUE = ("attention_output_bias", "output_bias", "linear_conv_bias")
 
 
@@ -41,6 +42,9 @@ def read(config: Mapping) -> dict:
     if not isinstance(config, Mapping):
         raise ValueError(f"A config.json is a mapping of names to values, not a {type(config).__name__}.")
     text = next((config[part] for part in TEXT_PARTS if isinstance(config.get(part), Mapping)), config)
+    named = [part["model_type"] for part in (text, config) if part.get("model_type")]
+    if not all(isinstance(name, str) for name in named):
+        raise ValueError(f"model_type of this config.json is {named[0]!r}, but must be a word such as 'llama'.")
     written = text.get("model_type") or WRAPPED.get(config.get("model_type"))
     kind, defaults = SAME_AS.get(written, written), DEFAULTS.get(LIKE.get(written, written))
     defaults = defaults or DEFAULTS.get(kind)
@@ -57,6 +61,8 @@ def read(config: Mapping) -> dict:
         )
     if kind == "nemotron_h":
         _pattern(found, text)
+    if found["layers"] > MOST_LAYERS:
+        raise ValueError(f"This config.json asks for {found['layers']:,} layers; at most {MOST_LAYERS:,} are counted.")
     _derive(found, text)
     _attention_layers(found, text)
     _expert_layers(found, text)
@@ -218,6 +224,10 @@ def _kinds(found: dict, text: Mapping, other: str) -> tuple[str, ...]:
             word for words, times in pairs for _ in range(times) for word in words
         ]
     if listed:
+        if not isinstance(listed, (list, tuple)) or len(listed) != layers:
+            raise ValueError(
+                f"This config.json lists its layers as {listed!r}, but has {layers} layers: list each of them."
+            )
         return tuple(WORDS.get(word, word) for word in listed)
     if kind in ("granitemoehybrid", "lfm2", "lfm2_moe"):
         full = text.get("full_attn_idxs")

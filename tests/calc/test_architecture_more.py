@@ -351,3 +351,17 @@ def test_bad_input_is_said_in_a_sentence(config, says):
     with pytest.raises(ValueError, match=says) as caught:
         architecture.from_config(config)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config, says",
+    [
+        ({"model_type": ["a"]}, "model_type of this config.json is ['a'], but must be a word"),
+        ({"model_type": "llama", "num_hidden_layers": 10**9}, "asks for 1,000,000,000 layers; at most 10,000"),
+        ({"model_type": "gemma3_text", "layer_types": ["full_attention"]}, "lists its layers as ['full_attention']"),
+    ],
+)
+def test_nonsense_in_a_configuration_gets_one_sentence(config, says):
+    with pytest.raises(ValueError) as caught:
+        architecture.from_config(config)
+    assert says in str(caught.value) and "\n" not in str(caught.value)

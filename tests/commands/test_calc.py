@@ -199,7 +199,7 @@ def test_a_source_line_is_short_and_dated():
     long = "LitGPT table, each entry checked; White paper (4090: 165; 330); Count: built here; author knowledge, not confirmed"
     want = "Source (2026-11-23): LitGPT table; White paper; Count; author knowledge, not confirmed."
     assert arguments.source_line(long, "2026-11-23") == want
-    assert arguments.source_line("the seed document") == "Source: the source lesson document."
+    assert arguments.source_line("a seed value") == "Source: a source lesson value."
 
 
 @pytest.mark.parametrize(
