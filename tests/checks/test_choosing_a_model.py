@@ -1,6 +1,5 @@
 """The checks of lesson 11 let right answers through, in any form, and catch every wrong one with its message."""
 
-import importlib.util
 import math
 from fractions import Fraction
 
@@ -8,6 +7,8 @@ import pytest
 
 from lessonlib.checks import choosing_a_model as checks
 from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
+from lessonlib.course.lint import wrong_answers
+from lessonlib.course.score import exercise_of
 from lessonlib.labs import choosing_a_model as lab
 from lessonlib.paths import course_root
 
@@ -17,18 +18,7 @@ NAMES = {"l11_e1": "headroom", "l11_e2": "decide", "l11_e3": "difference", "l11_
 REFERENCE = {"l11_e1": lab.headroom, "l11_e2": lab.decide, "l11_e3": lab.difference, "l11_e4": lab.rank}
 
 
-def _wrong_answers():
-    spec = importlib.util.spec_from_file_location("l11_wrong_answers", FOLDER / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG_ANSWERS
-
-
-WRONG = _wrong_answers()
-
-
-def _exercise_of(wrong) -> str:
-    return wrong.grade_id.rpartition("_")[0]
+WRONG = wrong_answers(FOLDER / "11_choosing_a_model.py")
 
 
 def _passes(name, answer):
@@ -45,7 +35,7 @@ def test_reference_passes_with_full_points(name):
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
 def test_wrong_answer_scores_less_and_earns_its_message(wrong):
-    name, space = _exercise_of(wrong), {"lab": lab}
+    name, space = exercise_of(wrong.grade_id), {"lab": lab}
     exec(wrong.code, space)
     answer, messages = space[NAMES[name]], []
     try:
@@ -61,7 +51,7 @@ def test_wrong_answer_scores_less_and_earns_its_message(wrong):
 def test_wrong_answers_fail_the_visible_check_mostly(name):
     """A learner should hear of a mistake in the notebook, not only from the grade."""
     caught = 0
-    mine = [w for w in WRONG if _exercise_of(w) == name]
+    mine = [w for w in WRONG if exercise_of(w.grade_id) == name]
     for wrong in mine:
         space = {"lab": lab}
         exec(wrong.code, space)
@@ -74,7 +64,7 @@ def test_wrong_answers_fail_the_visible_check_mostly(name):
 
 def test_each_exercise_has_eight_wrong_answers_with_names_of_their_own():
     for name in NAMES:
-        mine = [w.name for w in WRONG if _exercise_of(w) == name]
+        mine = [w.name for w in WRONG if exercise_of(w.grade_id) == name]
         assert len(mine) >= 8 and len(set(mine)) == len(mine)
 
 

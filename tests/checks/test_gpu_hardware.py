@@ -1,6 +1,5 @@
 """The checks of lesson 12 let right answers through, in any form, and catch every wrong one with its message."""
 
-import importlib.util
 import math
 from fractions import Fraction
 
@@ -8,6 +7,8 @@ import pytest
 
 from lessonlib.checks import gpu_hardware as checks  # registers the exercises
 from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
+from lessonlib.course.lint import wrong_answers
+from lessonlib.course.score import exercise_of
 from lessonlib.paths import course_root
 
 pytestmark = pytest.mark.l12
@@ -149,18 +150,7 @@ OTHERS = {
 }
 
 
-def _wrong_answers():
-    spec = importlib.util.spec_from_file_location("l12_wrong_answers", FOLDER / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG_ANSWERS
-
-
-WRONG = _wrong_answers()
-
-
-def _exercise_of(wrong) -> str:
-    return wrong.grade_id.rpartition("_")[0]
+WRONG = wrong_answers(FOLDER / "12_gpu_hardware.py")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -175,7 +165,7 @@ def test_right_answers_in_any_style_score_full(name, seed):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
 def test_wrong_answer_fails_the_visible_check_with_its_message(wrong, seed):
-    name, space = _exercise_of(wrong), {}
+    name, space = exercise_of(wrong.grade_id), {}
     exec(wrong.code, space)
     with pytest.raises(CheckFailed) as caught:
         run_check(name, space[NAMES[name]], seed)
@@ -185,7 +175,7 @@ def test_wrong_answer_fails_the_visible_check_with_its_message(wrong, seed):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_exercise_has_eight_wrong_answers_with_names_of_their_own(name):
-    mine = [w.name for w in WRONG if _exercise_of(w) == name]
+    mine = [w.name for w in WRONG if exercise_of(w.grade_id) == name]
     assert len(mine) >= 8 and len(set(mine)) == len(mine)
 
 

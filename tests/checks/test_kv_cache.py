@@ -1,6 +1,5 @@
 """The checks of lesson 05 let right answers through, in any form, and catch every wrong one with its message."""
 
-import importlib.util
 import math
 
 import pytest
@@ -9,6 +8,8 @@ import torch
 from lessonlib.calc import memory
 from lessonlib.checks import kv_cache as checks
 from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
+from lessonlib.course.lint import wrong_answers
+from lessonlib.course.score import exercise_of
 from lessonlib.labs import kv_cache as lab
 from lessonlib.paths import course_root
 
@@ -29,18 +30,7 @@ def longest_context(card_gib, weights_bytes, overhead_bytes, shape, batch, bytes
 REFERENCE = {"l05_e1": lab.append, "l05_e2": lab.attend, "l05_e3": cache_bytes, "l05_e4": longest_context}
 
 
-def _wrong_answers():
-    spec = importlib.util.spec_from_file_location("l05_wrong_answers", FOLDER / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG_ANSWERS
-
-
-WRONG = _wrong_answers()
-
-
-def _exercise_of(wrong) -> str:
-    return wrong.grade_id.rpartition("_")[0]
+WRONG = wrong_answers(FOLDER / "05_kv_cache.py")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -53,7 +43,7 @@ def test_reference_passes_with_full_points(name, seed):
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
 def test_wrong_answer_scores_less_and_earns_its_message(wrong):
-    name, space = _exercise_of(wrong), {"torch": torch}
+    name, space = exercise_of(wrong.grade_id), {"torch": torch}
     exec(wrong.code, space)
     answer, messages = space[NAMES[name]], []
     try:
@@ -67,7 +57,7 @@ def test_wrong_answer_scores_less_and_earns_its_message(wrong):
 
 def test_each_exercise_has_five_wrong_answers_with_names_of_their_own():
     for name in NAMES:
-        mine = [w.name for w in WRONG if _exercise_of(w) == name]
+        mine = [w.name for w in WRONG if exercise_of(w.grade_id) == name]
         assert len(mine) >= 5 and len(set(mine)) == len(mine)
 
 
@@ -75,7 +65,7 @@ def test_each_exercise_has_five_wrong_answers_with_names_of_their_own():
 def test_wrong_answers_fail_the_visible_check_mostly(name):
     """A learner should hear of a mistake in the notebook, not only from the grade."""
     caught = 0
-    mine = [w for w in WRONG if _exercise_of(w) == name]
+    mine = [w for w in WRONG if exercise_of(w.grade_id) == name]
     for wrong in mine:
         space = {"torch": torch}
         exec(wrong.code, space)

@@ -1,6 +1,5 @@
 """The checks of lesson 04 let right answers through, in any form, and catch every wrong one with its message."""
 
-import importlib.util
 import math
 from collections import Counter
 from fractions import Fraction
@@ -11,6 +10,8 @@ from lessonlib.calc import context
 from lessonlib.checks import tokens_and_context as checks
 from lessonlib.checks import tokens_and_context_windows as windows
 from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
+from lessonlib.course.lint import wrong_answers
+from lessonlib.course.score import exercise_of
 from lessonlib.labs import tokens_and_context as lab
 from lessonlib.paths import course_root
 
@@ -126,24 +127,13 @@ OTHER_STYLES = {
 }  # fmt: skip
 
 
-def _wrong_answers():
-    spec = importlib.util.spec_from_file_location("l04_wrong_answers", FOLDER / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG_ANSWERS
-
-
-WRONG = _wrong_answers()
-
-
-def _exercise_of(wrong) -> str:
-    return wrong.grade_id.rpartition("_")[0]
+WRONG = wrong_answers(FOLDER / "04_tokens_and_context.py")
 
 
 def _answer(wrong):
     space = {}
     exec(wrong.code, space)
-    return space[NAMES[_exercise_of(wrong)]]
+    return space[NAMES[exercise_of(wrong.grade_id)]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -164,7 +154,7 @@ def test_other_right_styles_score_full(name, answer, seed):
 @pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
 def test_wrong_answer_scores_less_and_earns_its_message(wrong, seed):
-    name, answer, messages = _exercise_of(wrong), _answer(wrong), []
+    name, answer, messages = exercise_of(wrong.grade_id), _answer(wrong), []
     try:
         run_check(name, answer, seed)
     except CheckFailed as error:
@@ -177,7 +167,7 @@ def test_wrong_answer_scores_less_and_earns_its_message(wrong, seed):
 
 def test_each_exercise_has_six_wrong_answers_with_names_of_their_own():
     for name in NAMES:
-        mine = [w.name for w in WRONG if _exercise_of(w) == name]
+        mine = [w.name for w in WRONG if exercise_of(w.grade_id) == name]
         assert len(mine) >= 6 and len(set(mine)) == len(mine)
 
 

@@ -1,6 +1,5 @@
 """The capstone task vram_budget: its own solution cells score full, right answers in any form too, wrong ones do not."""
 
-import importlib.util
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +7,8 @@ import pytest
 
 from lessonlib.calc import memory
 from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
+from lessonlib.course.lint import wrong_answers
+from lessonlib.course.score import exercise_of
 from lessonlib.course.source import read_source
 from lessonlib.facts import catalog
 from lessonlib.labs import vram_budget as task
@@ -24,18 +25,7 @@ NAMES = {
 }
 
 
-def _wrong_answers():
-    spec = importlib.util.spec_from_file_location("l16_wrong_answers", FOLDER / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return [w for w in module.WRONG_ANSWERS if w.grade_id.startswith("l16_vram")]
-
-
-WRONG = _wrong_answers()
-
-
-def _exercise_of(wrong) -> str:
-    return wrong.grade_id.rpartition("_")[0]
+WRONG = wrong_answers(FOLDER / "vram_budget.py")
 
 
 def solution() -> dict:
@@ -50,7 +40,7 @@ def solution() -> dict:
 def answer_of(wrong):
     space = solution()
     exec(wrong.code, space)
-    return space[NAMES[_exercise_of(wrong)]]
+    return space[NAMES[exercise_of(wrong.grade_id)]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -73,7 +63,7 @@ def test_open_gap_scores_nothing(name):
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
 def test_wrong_answer_scores_less_and_earns_its_message(wrong):
-    name, answer = _exercise_of(wrong), answer_of(wrong)
+    name, answer = exercise_of(wrong.grade_id), answer_of(wrong)
     said = []
     try:
         run_check(name, answer)
@@ -88,7 +78,7 @@ def test_wrong_answer_scores_less_and_earns_its_message(wrong):
 
 def test_each_exercise_has_five_wrong_answers_and_three_hints():
     for name in NAMES:
-        mine = [w.name for w in WRONG if _exercise_of(w) == name]
+        mine = [w.name for w in WRONG if exercise_of(w.grade_id) == name]
         assert len(mine) >= 5 and len(set(mine)) == len(mine)
         assert len(exercise(name).hints) == 3 and len(exercise(name).properties) >= 3
 
@@ -111,7 +101,7 @@ def test_constants_earn_nothing(name, junk):
 )  # fmt: skip
 def test_points_go_by_property(name, earned):
     identity, _, kind = name.partition("-")
-    wrong = next(w for w in WRONG if _exercise_of(w) == identity and w.name == kind)
+    wrong = next(w for w in WRONG if exercise_of(w.grade_id) == identity and w.name == kind)
     assert score_properties(identity, answer_of(wrong), points=1) == pytest.approx(earned, abs=1e-3)
 
 

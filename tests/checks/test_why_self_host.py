@@ -1,6 +1,5 @@
 """The checks of lesson 01 let right answers through, in any form, and catch every wrong one with its message."""
 
-import importlib.util
 import math
 from decimal import Decimal
 from fractions import Fraction
@@ -10,6 +9,8 @@ import pytest
 
 from lessonlib.checks import why_self_host as checks  # registers the exercises
 from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
+from lessonlib.course.lint import wrong_answers
+from lessonlib.course.score import exercise_of
 from lessonlib.labs import why_self_host as lab
 from lessonlib.paths import course_root
 
@@ -116,24 +117,13 @@ OTHERS = [
 ]  # fmt: skip
 
 
-def _wrong_answers():
-    spec = importlib.util.spec_from_file_location("l01_wrong_answers", FOLDER / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.WRONG_ANSWERS
-
-
-WRONG = _wrong_answers()
-
-
-def _exercise_of(wrong) -> str:
-    return wrong.grade_id.rpartition("_")[0]
+WRONG = wrong_answers(FOLDER / "01_why_self_host.py")
 
 
 def _made(wrong):
     space: dict = {}
     exec(wrong.code, space)
-    return space[NAMES[_exercise_of(wrong)]]
+    return space[NAMES[exercise_of(wrong.grade_id)]]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -154,7 +144,7 @@ def test_right_answers_in_another_style_score_full(name, answer, seed):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
 def test_wrong_answer_scores_less_and_earns_its_message(wrong, seed):
-    name, answer, messages = _exercise_of(wrong), _made(wrong), []
+    name, answer, messages = exercise_of(wrong.grade_id), _made(wrong), []
     try:
         run_check(name, answer, seed)
     except CheckFailed as error:
@@ -167,7 +157,7 @@ def test_wrong_answer_scores_less_and_earns_its_message(wrong, seed):
 @pytest.mark.parametrize("name", NAMES)
 def test_wrong_answers_fail_the_visible_check_mostly(name):
     """A learner should hear of a mistake in the notebook, not only from the grade."""
-    mine, caught = [w for w in WRONG if _exercise_of(w) == name], 0
+    mine, caught = [w for w in WRONG if exercise_of(w.grade_id) == name], 0
     for wrong in mine:
         try:
             run_check(name, _made(wrong))
