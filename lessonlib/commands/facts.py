@@ -166,12 +166,12 @@ def add_model(options) -> tuple:
 
 
 def model_row(config: dict, row_id=None, name=None, license=None, source=None) -> dict:
-    """The row of models that a Hugging Face config describes. ValueError when no id is given and the config has no
-    name, or when its family is not known."""
+    """The row of models that a Hugging Face config describes. Its id is the one given, else made of the name or of
+    the one in the config. ValueError when there is none, or when its family is not known."""
     hub = str(config.get("_name_or_path") or "").strip()
-    row_id = row_id or _slug(hub.rstrip("/").rpartition("/")[2])
+    row_id = row_id or _slug(name or hub.rstrip("/").rpartition("/")[2])
     if not row_id:
-        raise ValueError("this config.json does not name its model: add --id NAME.")
+        raise ValueError("this config.json does not name its model: add --name NAME.")
     found = architecture.from_config(config)
     hub_id = hub if re.fullmatch(r"[\w.-]+/[\w.-]+", hub) else None
     row = {"id": row_id, "name": name or row_id, "hf_id": hub_id, "license": license, **found}

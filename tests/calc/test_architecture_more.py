@@ -358,7 +358,10 @@ def test_bad_input_is_said_in_a_sentence(config, says):
     [
         ({"model_type": ["a"]}, "model_type of this config.json is ['a'], but must be a word"),
         ({"model_type": "llama", "num_hidden_layers": 10**9}, "asks for 1,000,000,000 layers; at most 10,000"),
-        ({"model_type": "gemma3_text", "layer_types": ["full_attention"]}, "lists its layers as ['full_attention']"),
+        (
+            {"model_type": "gemma3_text", "layer_types": ["full_attention"]},
+            "for each of the 26 layers, but has 1 entries",
+        ),
     ],
 )
 def test_nonsense_in_a_configuration_gets_one_sentence(config, says):

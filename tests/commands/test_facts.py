@@ -177,10 +177,17 @@ def test_add_as_json(capsys, file, config):
     assert status == 0 and said["file"] == str(file) and said["row"]["hf_id"] == "Qwen/Qwen3-4B"
 
 
+def test_a_name_is_enough_for_a_config_without_one(capsys, file, config):
+    told = json.loads(config.read_text()) | {"_name_or_path": ""}
+    config.write_text(json.dumps(told))
+    assert run(capsys, "add", str(config), "--name", "Llama 3.1 8B")[0] == 0
+    assert catalog.model("llama 3.1 8b").id == "llama-3.1-8b"
+
+
 @pytest.mark.parametrize(
     "change, says",
     [
-        ({"_name_or_path": ""}, "does not name its model: add --id NAME."),
+        ({"_name_or_path": ""}, "does not name its model: add --name NAME."),
         ({"model_type": "mamba9"}, "'mamba9'"),
         ({"num_key_value_heads": 5}, "32 attention heads, which do not divide among 5 key-value heads"),
         ({"num_hidden_layers": -1}, "num_hidden_layers"),
