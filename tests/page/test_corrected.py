@@ -42,7 +42,7 @@ def test_claims_show_statement_verdict_value_source_and_date(shown):
         and "<details" not in html
     )
     wrong = catalog.claim("S04-033")
-    assert f"right: {wrong.right_value}" in text and wrong.note in text
+    assert f"right: {wrong.right_value}" in text and wrong.note.rstrip(".") in text
     assert wrong.claim not in text and str(wrong.seed_value) not in text, "a mistake is never repeated"
     for name in ("S04-033", "S04-032", "S08-037", "S04-021"):
         claim = catalog.claim(name)

@@ -141,7 +141,7 @@ def test_a_killed_set_up_is_repaired_and_jupyterlab_answers(course, start):
 def test_the_second_start_sets_nothing_up(course, start):
     assert environment.current_stamp(course) == environment.wanted_stamp(course), "runs after the first test"
     log = (course / ".lessonlib" / "setup.log").stat().st_mtime_ns
-    again = start("test", "tests/calc", "-q")
+    again = start("test", "tests/calc/test_units.py", "-q")
     again.wait_for("passed")
     assert again.process.wait(timeout=120) == 0
     assert "[1/3]" not in again.words() and "[2/3]" not in again.words()
@@ -153,7 +153,7 @@ def test_a_broken_environment_is_repaired(course, start):
     """Somebody removed a main package: the next start notices and makes the environment again."""
     (package,) = course.glob(".venv/lib/python*/site-packages/nbgrader")
     package.rename(package.with_name("gone"))
-    again = start("test", "tests/calc", "-q")
+    again = start("test", "tests/calc/test_units.py", "-q")
     again.wait_for("removing an unfinished or broken environment")
     again.end(signal.SIGINT)
     assert environment.current_stamp(course) is None
