@@ -182,3 +182,16 @@ def test_refusals_are_one_sentence(call, words):
     with pytest.raises(ValueError, match=words) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_gguf_takes_queries_keys_and_values_of_a_deltanet_layer_for_a_value_matrix():
+    """llama.cpp's converter parts them from the gate, and its mixtures give them the bits of a value matrix."""
+    model = catalog.model("qwen3-coder-next")
+    found = architecture.tensors(model)
+    assert len(weights._valued_layers(found)) == model.layers, "12 layers have v_proj, 36 have in_proj_qkvz"
+    (fused,) = (t for t in found if "in_proj_qkvz" in t.name)
+    values = model.linear_value_heads * model.linear_head_dim
+    keys = model.linear_key_heads * model.linear_head_dim
+    assert weights._gguf_pieces(model, fused) == [
+        ("v", 2 * keys + values, model.hidden_size), ("rest", values, model.hidden_size),
+    ]  # fmt: skip
