@@ -12,7 +12,7 @@ from importlib import import_module
 COMMANDS = {
     "lab": ("lessonlib.lab", "start JupyterLab on the course"),
     "test": ("lessonlib.testing", "run the tests: all, or one lesson's (--lesson 05)"),
-    "grade": ("lessonlib.grading.command", "grade an assignment's submissions with nbgrader"),
+    "grade": ("lessonlib.commands.grade", "grade submissions in sandboxes, in any nbgrader course"),
     "build": ("lessonlib.course.build", "build the notebooks from their sources"),
     "calc": ("lessonlib.commands.calc", "compute memory, context, tokens, speed, cost and switching"),
     "facts": ("lessonlib.commands.facts", "look up models, GPUs and prices, or add your own"),

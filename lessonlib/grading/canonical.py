@@ -10,19 +10,34 @@ import ast
 import builtins
 import re
 import symtable
+from dataclasses import dataclass
 
-VERSION = 1
-_HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", re.S)
-_MARKS = re.compile(r"^\s*### (BEGIN|END) (HIDDEN TESTS|SOLUTION|MARK SCHEME)\s*$", re.M)
+VERSION = 2
 IN_KERNEL = "in-kernel"
 
 
-def snapshot(notebook: dict, *, source_cells: dict[str, str] | None = None, release: dict | None = None) -> dict:
+@dataclass(frozen=True)
+class Marks:
+    """The delimiters of a course, (begin, end) each; as in nbgrader, a line that contains one is a mark."""
+
+    hidden: tuple[str, str] = ("BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
+    solution: tuple[str, str] = ("BEGIN SOLUTION", "END SOLUTION")
+    scheme: tuple[str, str] = ("BEGIN MARK SCHEME", "END MARK SCHEME")
+
+
+def snapshot(
+    notebook: dict,
+    *,
+    source_cells: dict[str, str] | None = None,
+    points: dict[str, float] | None = None,
+    release: dict | None = None,
+    marks: Marks = Marks(),
+) -> dict:
     """What is to be graded, from the instructor's notebook (nbformat 4 as a dict).
 
-    source_cells: sources by grade id that replace the notebook's (a gradebook's). release: the learner edition, so that
-    untouched written answers are recognised. The result holds tests and solutions: it is for the verifier only; what the
-    submission's sandbox may know is `student_part`. ValueError for two cells with one grade id."""
+    source_cells, points: sources and maximal points by grade id that replace the notebook's (a gradebook's). release: the
+    learner edition, so that untouched written answers are recognised. The result holds tests and solutions: it is for the
+    verifier only; what the submission's sandbox may know is `student_part`. ValueError for two cells with one grade id."""
     cells, seen = [], set()
     for index, cell in enumerate(notebook["cells"]):
         about = cell.get("metadata", {}).get("nbgrader", {})
@@ -30,9 +45,10 @@ def snapshot(notebook: dict, *, source_cells: dict[str, str] | None = None, rele
         if grade_id is not None and grade_id in seen:
             raise ValueError(f"Two cells of the instructor's notebook have the grade id {grade_id!r}: rename one.")
         seen.add(grade_id)
-        source = _text(cell)
-        if source_cells and grade_id in source_cells:
-            source = source_cells[grade_id]
+        source = (source_cells or {}).get(grade_id, text(cell))
+        worth = (points or {}).get(grade_id, about.get("points") or 0)
+        left_out = _lines(source, marks.hidden) | _lines(source, marks.scheme)
+        shown = [line for number, line in enumerate(source.split("\n"), 1) if number not in left_out]
         code = cell["cell_type"] == "code"
         made = {
             "index": index,
@@ -40,16 +56,18 @@ def snapshot(notebook: dict, *, source_cells: dict[str, str] | None = None, rele
             "grade_id": grade_id,
             "kind": _kind(cell["cell_type"], about),
             "cell_type": cell["cell_type"],
-            "source": _MARKS.sub("", source) if code else source,
-            "points": float(about.get("points") or 0) if about.get("grade") or about.get("task") else 0.0,
+            "source": source,
+            "points": float(worth) if about.get("grade") or about.get("task") else 0.0,
+            "nbgrader": about,
             "tags": list(cell.get("metadata", {}).get("tags", [])),
-            "visible": _normal(_HIDDEN.sub("", source)),
+            "visible": normal("\n".join(shown)),
+            "hidden": regions(source, *marks.hidden),
             "binds": sorted(bound_names(source)) if code else [],
             "uses": sorted(used_names(source)) if code else [],
         }
         cells.append(made)
     _released(cells, release)
-    made = {"version": VERSION, "metadata": notebook.get("metadata", {}), "cells": cells}
+    made = {"version": VERSION, "metadata": notebook.get("metadata", {}), "cells": cells, "notes": []}
     _names(made)
     return made
 
@@ -67,7 +85,7 @@ def merge(shot: dict, submission: dict) -> dict:
     A cell is {"index" (None for the submission's own), "kind", "cell_type", "source"}; kinds are those of the snapshot and
     "free". The source of a solution cell that was not found is ""."""
     notes: list[str] = []
-    theirs = [{**c, "source": _text(c), "about": _about(c)} for c in submission["cells"]]
+    theirs = [{**c, "source": text(c), "about": _about(c)} for c in submission["cells"]]
     place, match = _by_id(shot, theirs, notes)
     _by_cell_id_or_text(shot, theirs, place, match)
     _by_names(shot, theirs, place, match, notes)
@@ -78,7 +96,7 @@ def merge(shot: dict, submission: dict) -> dict:
         if number in place:
             last = place[number]
             canonical = shot["cells"][last]
-            edited = canonical["kind"] == "plain" and _normal(cell["source"]) != canonical["visible"]
+            edited = canonical["kind"] == "plain" and normal(cell["source"]) != canonical["visible"]
             if not edited:
                 continue
             if match.get(last) == number:
@@ -120,12 +138,30 @@ def used_names(source: str) -> set[str]:
     return found
 
 
+def regions(source: str, begin: str, end: str) -> list[list[int]]:
+    """[first, last] line, counted from 1, of each region between two delimiters, their own lines included."""
+    found, first = [], None
+    lines = source.split("\n")
+    for number, line in enumerate(lines, 1):
+        if begin in line and first is None:
+            first = number
+        elif end in line and first is not None:
+            found.append([first, number])
+            first = None
+    return [*found, [first, len(lines)]] if first is not None else found
+
+
 def imports(source: str) -> list[ast.stmt]:
     """The import statements at the top level of a cell."""
     try:
         return [n for n in ast.parse(_python(source)).body if isinstance(n, (ast.Import, ast.ImportFrom))]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
+
+
+def _lines(source: str, pair: tuple[str, str]) -> set[int]:
+    """Numbers of the lines in regions of these delimiters."""
+    return {line for first, last in regions(source, *pair) for line in range(first, last + 1)}
 
 
 def _kind(cell_type: str, about: dict) -> str:
@@ -181,7 +217,7 @@ def _modules(sources) -> list[str]:
 
 def _released(cells: list[dict], release: dict | None) -> None:
     """What the learner was given in each cell to fill, where the release is at hand."""
-    given = {_about(c).get("grade_id"): _normal(_text(c)) for c in release["cells"]} if release else {}
+    given = {_about(c).get("grade_id"): normal(text(c)) for c in release["cells"]} if release else {}
     for cell in cells:
         cell["released"] = given.get(cell["grade_id"]) if cell["grade_id"] is not None else None
 
@@ -205,7 +241,7 @@ def _by_id(shot, theirs, notes):
         else:
             place[number], match[index] = index, number
             canonical = shot["cells"][index]
-            same = _normal(_MARKS.sub("", cell["source"])) in (canonical["visible"], _normal(canonical["source"]))
+            same = normal(cell["source"]) in (canonical["visible"], normal(canonical["source"]))
             if canonical["kind"] == "test" and not same:
                 notes.append(f"the test cell {grade_id} was changed: the instructor's was run")
             if cell["cell_type"] != canonical["cell_type"]:
@@ -223,7 +259,7 @@ def _by_cell_id_or_text(shot, theirs, place, match) -> None:
             if key == "visible" and canonical["kind"] in ("solution", "manual"):
                 continue
             for number, cell in enumerate(theirs):
-                have = cell.get("id") if key == "cell_id" else _normal(cell["source"])
+                have = cell.get("id") if key == "cell_id" else normal(cell["source"])
                 if number not in place and cell["cell_type"] == canonical["cell_type"] and have == want:
                     place[number], match[index] = index, number
                     break
@@ -273,12 +309,14 @@ def _about(cell: dict) -> dict:
     return about if isinstance(about, dict) else {}
 
 
-def _text(cell: dict) -> str:
+def text(cell: dict) -> str:
+    """The source of a cell, which nbformat keeps as text or as a list of lines."""
     source = cell.get("source", "")
     return "".join(source) if isinstance(source, list) else source
 
 
-def _normal(source: str) -> str:
+def normal(source: str) -> str:
+    """`source` without spaces at the ends of lines and empty lines around it, for comparing."""
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 
 

@@ -33,9 +33,17 @@ class Limits:
     size: Size = field(default_factory=Size)
 
 
-def grade(notebook: dict, snapshot: dict, limits: Limits | None = None, *, unsafe: bool = False) -> dict:
+def grade(
+    notebook: dict,
+    snapshot: dict,
+    limits: Limits | None = None,
+    *,
+    files: dict | None = None,
+    unsafe: bool = False,
+) -> dict:
     """Grade a notebook (from `intake.parse`) against a snapshot (from `canonical.snapshot`); the record, as JSON.
 
+    files: other files that were handed in, as base64 by relative path (from `intake.files`).
     The servers of the last snapshot stay up for the next call, until `close` or the end of the process. RuntimeError when
     there is no sandbox, unless `unsafe` is given: that is written into the record."""
     limits = limits or Limits()
@@ -45,7 +53,7 @@ def grade(notebook: dict, snapshot: dict, limits: Limits | None = None, *, unsaf
             close()
             _kept[key] = Grader(snapshot, limits, unsafe=unsafe).start()
         grader = _kept[key]
-    return grader.grade(notebook)
+    return grader.grade(notebook, files)
 
 
 def close() -> None:
@@ -110,8 +118,8 @@ class Grader:
             self.process.communicate()
             self.process = None
 
-    def grade(self, notebook: dict) -> dict:
-        """The record of one submission; never raises for what the submission does."""
+    def grade(self, notebook: dict, files: dict | None = None) -> dict:
+        """The record of one submission; never raises for what the submission does. files: as in `grade` above."""
         merged = canonical.merge(self.snapshot, notebook)
         record = {
             "status": "graded",
@@ -126,7 +134,7 @@ class Grader:
         started = time.monotonic()
         run = None
         try:
-            run = Run(self, record["seed"])
+            run = Run(self, record["seed"], files or {})
             run.all(merged["cells"], record)
         except MachineFailure as failure:
             record["status"] = "failed"

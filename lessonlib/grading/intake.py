@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import stat
 import unicodedata
 import warnings
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 _NEVER = re.compile("[\x00-\x1f\x7f/\\\\\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -17,9 +19,12 @@ _MADE_BY_BROWSERS = re.compile(r"(\s*\(\d{1,3}\)|\s*-\s*copy\d*|-copy\d*|_copy)+
 
 @dataclass(frozen=True)
 class Limits:
-    """What a notebook may be. file: bytes; source: characters of one cell."""
+    """What may be handed in. file: bytes of a notebook; source: characters of one cell; files, many: bytes and number of
+    other files."""
 
     file: int = 20 * 2**20
+    files: int = 10 * 2**20
+    many: int = 200
     cells: int = 2000
     source: int = 500_000
     depth: int = 60
@@ -58,12 +63,44 @@ def read_file(root: Path, name: str, limit: int) -> bytes:
         os.close(file)
         raise Refused(f"{parts[-1]} is not a regular file.")
     with open(file, "rb") as opened:
+        if about.st_nlink > 1:
+            raise Refused(
+                f"{parts[-1]} has {about.st_nlink} names (hard links), so it may be somebody else's file: copy it in its place."
+            )
         if about.st_size > limit:
             raise Refused(f"{parts[-1]} has {about.st_size:,} bytes; at most {limit:,} are read.")
         data = opened.read(limit + 1)
     if len(data) > limit:
         raise Refused(f"{parts[-1]} grew beyond {limit:,} bytes while it was read.")
     return data
+
+
+def files(root: Path, name: str, limits: Limits = Limits(), ignore=()) -> tuple[dict[str, str], list[str]]:
+    """({relative path: base64}, notes): the other regular files of the folder `name` below `root`, for the sandbox.
+
+    Links, hidden files, notebooks and names that match a glob of `ignore` are passed over; what is too much is noted."""
+    found, notes, room = {}, [], limits.files
+    waiting = [""]
+    while waiting:
+        inner = waiting.pop()
+        for entry in sorted(os.scandir(Path(root, name, inner)), key=lambda e: e.name):
+            path = f"{inner}{entry.name}"
+            if entry.name.startswith(".") or any(fnmatchcase(entry.name, pattern) for pattern in ignore):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting += [path + "/"] if path.count("/") < 8 else []
+            elif entry.is_file(follow_symlinks=False) and not entry.name.endswith(".ipynb") and path != "timestamp.txt":
+                if len(found) == limits.many:
+                    notes.append(f"more than {limits.many} files were handed in: the rest was left out")
+                    return found, notes
+                try:
+                    data = read_file(root, f"{name}/{path}", room)
+                except Refused as refused:
+                    notes.append(f"{refused} The file was left out.")
+                    continue
+                room -= len(data)
+                found[path] = base64.b64encode(data).decode("ascii")
+    return found, notes
 
 
 def parse(data: bytes, limits: Limits = Limits()) -> tuple[dict, list[str]]:

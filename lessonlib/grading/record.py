@@ -15,6 +15,8 @@ def finish(shot: dict, merged: dict, record: dict, outputs: dict, plain: dict) -
         about = shot["cells"][cell["index"]] if cell["index"] is not None else {}
         done = outputs.get(position) or plain.get(cell["index"]) or {}
         node = {"cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}
+        if about.get("nbgrader"):
+            node["metadata"]["nbgrader"] = {**about["nbgrader"], "cell_type": about["cell_type"]}
         node["id"] = about.get("cell_id") or f"free-{position}"
         if cell["cell_type"] == "code":
             node |= {"outputs": done.get("outputs", []), "execution_count": None}
@@ -29,14 +31,9 @@ def finish(shot: dict, merged: dict, record: dict, outputs: dict, plain: dict) -
             "needs_manual": cell["kind"] != "test",
             "weaker": canonical.IN_KERNEL in about["tags"] and cell["kind"] == "test",
             "outputs": node.get("outputs", []),
+            "line": done.get("line"),
             "seconds": done.get("seconds", 0.0),
             "reason": "",
-        }
-        node["metadata"]["nbgrader"] = {
-            "grade_id": about["grade_id"],
-            "grade": True,
-            "solution": cell["kind"] == "manual",
-            "points": about["points"],
         }
         if cell["kind"] == "test":
             if position not in outputs:

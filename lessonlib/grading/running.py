@@ -113,7 +113,7 @@ class Sandbox:
 class Run:
     """One submission while it is graded."""
 
-    def __init__(self, grader, seed: int):
+    def __init__(self, grader, seed: int, files: dict):
         self.grader, self.limits = grader, grader.limits
         self.deadline = time.monotonic() + self.limits.total
         self.outputs: dict[int, dict] = {}  # position in the merged notebook -> what came of it
@@ -125,6 +125,10 @@ class Run:
             self.verifier = grader.fork(grader.verifier, seed, theirs)
             for forked in (self.student, self.verifier):
                 self._check_ready(forked)
+            if files:
+                self.student.tell({"files": files, "cells": []})
+                if self.student.hear(time.monotonic() + 30) != {"done": True}:
+                    raise MachineFailure("the files that were handed in could not be written into the sandbox")
         except BaseException:
             self.end()
             raise
@@ -203,7 +207,8 @@ class Run:
         """What is kept of a message about a cell."""
         seconds = heard.get("seconds")
         seconds = seconds if type(seconds) is float and 0 <= seconds < 1e6 else 0.0
-        return {"outputs": safe_outputs(heard.get("outputs"), self.limits.size), "seconds": seconds}
+        line = heard.get("line") if type(heard.get("line")) is int else None
+        return {"outputs": safe_outputs(heard.get("outputs"), self.limits.size), "line": line, "seconds": seconds}
 
     def _lost(self, record: dict) -> None:
         why = self.student.why

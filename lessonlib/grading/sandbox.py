@@ -23,12 +23,13 @@ from ..paths import PACKAGE
 from . import seccomp
 
 BOX = "/box"  # the private folder, where notebooks run
+PRIVATE = (BOX, "/tmp", "/dev/shm")  # empty folders to write in
 DATA = "/data"  # the assignment's own files, read-only; linked into BOX
 FIRST_UID = 61184  # to 65519: a range that systemd also keeps for processes without an account
 UIDS = 4000
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-_NOSUID, _NODEV, _NOEXEC, _REC, _PRIVATE = 2, 4, 8, 0x4000, 0x40000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
 _PDEATHSIG, _DUMPABLE, _CAPBSET_DROP, _NO_NEW_PRIVS, _AMBIENT = 1, 4, 24, 38, 47
 # What the fork server needs to build namespaces for its children; the children have none of it. (SETFCAP: since Linux 5.12
 # a namespace may map its parent's user 0 only when the parent holds it.)
@@ -91,14 +92,14 @@ def command(inner: list[str], *, visible: list[Path] = (), data: Path | None = N
             line += ["--symlink", os.readlink(there), str(there)]
         elif there.is_dir():
             line += ["--ro-bind", str(there), str(there)]
+    for folder in PRIVATE:
+        line += ["--perms", "0700", "--tmpfs", folder]
     for folder in _parents(shown):  # bubblewrap would make them 0700 when run by root
         line += ["--perms", "0755", "--dir", folder]
     for path in shown:
         line += ["--ro-bind", str(path), str(path)]
     if data is not None:
         line += ["--perms", "0755", "--dir", DATA, "--ro-bind", str(data), DATA]
-    for folder in (BOX, "/tmp", "/dev/shm"):
-        line += ["--perms", "0700", "--tmpfs", folder]
     # By an ordinary user, server and children are one user to the kernel: nothing that both see may be writable.
     line += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", BOX, "--clearenv"]
     for name, value in environment().items():
@@ -139,6 +140,11 @@ def environment() -> dict[str, str]:
     }
 
 
+def covered(visible: list[Path] = ()) -> list[str]:
+    """What is to be seen in spite of the private folders above it, as when the course lies below /tmp."""
+    return [str(p) for p in _readable(visible) if any(Path(folder) in p.parents for folder in PRIVATE)]
+
+
 def _readable(more) -> list[Path]:
     """Interpreter, environment, packages, lessonlib, and `more`; none inside another."""
     paths = [Path(sys.base_prefix), Path(sys.prefix), PACKAGE, *map(Path, more)]
@@ -166,18 +172,23 @@ def new_process_namespace(own: int | None) -> int:
     return own
 
 
-def enter(walls: Walls, slot: int, real_root: bool) -> None:
-    """In the forked child: build the walls. Any failure raises, and the caller must then end the process."""
+def enter(walls: Walls, slot: int, real_root: bool, covered: list[str]) -> None:
+    """In the forked child: build the walls. Any failure raises, and the caller must then end the process.
+
+    covered: see the function of that name."""
     c = libc()
     if c.unshare(_NEWNS | _NEWNET | _NEWIPC | _NEWUTS):
         raise _failed("unshare")
     _mount(c, None, "/", None, _REC | _PRIVATE)
     uid = FIRST_UID + slot % UIDS if real_root else 65534
     owner = f",uid={uid},gid={uid}" if real_root else ""
-    for folder, share in ((BOX, 2), ("/tmp", 4), ("/dev/shm", 4)):
+    kept = [(os.open(path, os.O_PATH), path) for path in covered]
+    for folder, share in zip(PRIVATE, (2, 4, 4), strict=True):
         _mount(
             c, "tmpfs", folder, "tmpfs", _NOSUID | _NODEV, f"size={walls.disk // share},nr_inodes=4k,mode=0700{owner}"
         )
+    for fd, path in kept:
+        _show(c, fd, path)
     _mount(c, "proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     socket.sethostname("sandbox")
     os.chdir(BOX)
@@ -200,6 +211,19 @@ def enter(walls: Walls, slot: int, real_root: bool) -> None:
     lock(c)
     for name in os.listdir(DATA) if os.path.isdir(DATA) else ():
         os.symlink(f"{DATA}/{name}", f"{BOX}/{name}")
+
+
+def _show(c, fd: int, path: str) -> None:
+    """Mount what `fd` stands for, with the flags it has, at `path` in a folder that covers it."""
+    for parent in reversed(Path(path).parents):
+        if not parent.exists():
+            parent.mkdir(mode=0o755)
+    if os.path.isdir(f"/proc/self/fd/{fd}"):
+        os.mkdir(path)
+    else:
+        open(path, "x").close()
+    _mount(c, f"/proc/self/fd/{fd}", path, None, _BIND | _REC)
+    os.close(fd)
 
 
 def limits(walls: Walls) -> None:

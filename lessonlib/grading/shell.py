@@ -233,13 +233,15 @@ class CellShell:
         return self.shell.user_ns
 
     def run(self, source: str, limit: float) -> dict:
-        """Run a cell for at most `limit` seconds: {"outputs", "error": name or None, "seconds"}."""
+        """Run a cell for at most `limit` seconds: {"outputs", "error": name or None, "line": of the cell, where the error
+        was raised, or None, "seconds"}."""
         started, self.source = time.monotonic(), source
         with self.captured(), self.clock(limit):
             result = self.shell.run_cell(source, store_history=False)
         error = result.error_before_exec or result.error_in_exec
         name = type(error).__name__ if error is not None else None
-        return {"outputs": self.sink.taken(), "error": name, "seconds": round(time.monotonic() - started, 4)}
+        seconds = round(time.monotonic() - started, 4)
+        return {"outputs": self.sink.taken(), "error": name, "line": _line(error), "seconds": seconds}
 
     @contextmanager
     def captured(self):
@@ -287,6 +289,18 @@ def warm_up(shell: CellShell) -> None:
         shell.run(source, 60)
     for name in ("f", "_", "__", "___"):
         shell.names.pop(name, None)
+
+
+def _line(error) -> int | None:
+    """The line of the running cell in which `error` was raised, or which could not be parsed."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith("<ipython-input"):
+            return trace.tb_lineno
+        trace = trace.tb_next
+    return None
 
 
 def _encoded(data) -> dict:

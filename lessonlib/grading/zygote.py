@@ -87,7 +87,8 @@ def launch(setup: dict, *, unsafe: bool = False, visible=(), data=None):
     )
     theirs.close()
     try:
-        codec.send(ours, json.dumps({**setup, "unsafe": unsafe}).encode())
+        setup = {**setup, "unsafe": unsafe, "covered": sandbox.covered(visible)}
+        codec.send(ours, json.dumps(setup).encode())
         ready = codec.receive(ours)
     except OSError:
         ready = None
@@ -181,7 +182,7 @@ class _Server:
                     if sys.platform == "linux":
                         sandbox.lock(sandbox.libc())
                 else:
-                    sandbox.enter(self.walls, request["slot"], self.setup["real_root"])
+                    sandbox.enter(self.walls, request["slot"], self.setup["real_root"], self.setup["covered"])
             except BaseException as error:
                 step = traceback.extract_tb(error.__traceback__)[-1].line
                 codec.send(line, json.dumps({"fatal": f"the sandbox could not be built: {error} ({step})"}).encode())
