@@ -51,8 +51,6 @@ class Course:
                 f"CourseDirectory.directory_structure is {self.coursedir.directory_structure!r}; only nbgrader's default, "
                 "step/student/assignment, is graded here."
             )
-        if self.db_url.startswith("sqlite:///"):
-            Path(self.db_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
     def folder(self, step: str, assignment: str = "", student: str = ".") -> Path:
         """The folder of a step ("source", "release", "submitted", "autograded", "feedback") for a student's assignment."""
@@ -112,8 +110,10 @@ class Course:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
+            if self.db_url.startswith("sqlite:///"):
+                Path(self.db_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             return Gradebook(self.db_url, self.course_id)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError, ImportError) as error:
             said = str(getattr(error, "orig", error)).strip().splitlines()[0]
             raise ValueError(
                 f"The gradebook at {_without_password(self.db_url)} cannot be opened: {said}. Mend "

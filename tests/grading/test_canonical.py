@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from lessonlib.grading.canonical import bound_names, merge, snapshot, student_part, used_names
+from lessonlib.grading.canonical import bound_names, merge, regions, snapshot, student_part, used_names
 
 from .attacks.assignment import DOUBLE, SECRET, WRITTEN, cell_of, instructor, released, submission
 from .attacks.corpus import STRUCTURE
@@ -139,3 +139,15 @@ def test_two_equal_grade_ids_of_the_instructor_are_refused():
     book["cells"].append(copy.deepcopy(cell_of(book, "double")))
     with pytest.raises(ValueError, match="Two cells"):
         snapshot(book)
+
+
+def test_regions_are_found_as_nbgrader_finds_them():
+    source = "a\n# BEGIN X here\nb\n  ## END X\nc\nBEGIN X\nd"
+    assert regions(source, "BEGIN X", "END X") == [[2, 4], [6, 7]]
+    assert regions("a\nEND X\nb", "BEGIN X", "END X") == []
+
+
+def test_points_and_tests_of_a_gradebook_win():
+    shot = snapshot(instructor(), source_cells={"double_check": "assert double(3) == 6"}, points={"double_check": 5.0})
+    cell = next(c for c in shot["cells"] if c["grade_id"] == "double_check")
+    assert cell["points"] == 5 and cell["source"] == "assert double(3) == 6"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 
@@ -156,3 +157,31 @@ def test_two_near_names_are_refused():
     with pytest.raises(Refused, match="was not handed in; there is other.ipynb|there is 'other.ipynb'"):
         find_notebook(["other.ipynb"], "vram_budget")
     assert intake.find_notebook(["nb (1).ipynb", "nb.ipynb"], "nb") == ("nb.ipynb", [])
+
+
+def test_other_files_come_along_without_links_and_limits_hold(tmp_path):
+    folder = tmp_path / "ada" / "ps1"
+    (folder / "tools").mkdir(parents=True)
+    (folder / "helper.py").write_text("x = 1")
+    (folder / "tools" / "more.csv").write_text("1,2")
+    for passed_over in (".hidden", "ps1.ipynb", "timestamp.txt", "old.pyc"):
+        (folder / passed_over).write_text("no")
+    (tmp_path / "secret").write_text("secret")
+    os.symlink(tmp_path / "secret", folder / "link.txt")
+    os.symlink(tmp_path, folder / "up")
+    os.mkfifo(folder / "pipe")
+    found, notes = intake.files(tmp_path, "ada/ps1", ignore=["*.pyc"])
+    assert {k: base64.b64decode(v) for k, v in found.items()} == {"helper.py": b"x = 1", "tools/more.csv": b"1,2"}
+    assert notes == []
+    found, notes = intake.files(tmp_path, "ada/ps1", Limits(files=6), ignore=["*.pyc"])
+    assert list(found) == ["helper.py"] and "more.csv" in notes[0] and "left out" in notes[0]
+    found, notes = intake.files(tmp_path, "ada/ps1", Limits(many=1), ignore=["*.pyc"])
+    assert len(found) == 1 and "more than 1 files" in notes[0]
+
+
+def test_a_file_with_two_names_is_refused(tmp_path):
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "key").write_bytes(raw(book(code())))
+    os.link(tmp_path / "key", tmp_path / "ada" / "nb.ipynb")
+    with pytest.raises(Refused, match="2 names"):
+        read(tmp_path, "ada/nb.ipynb")
