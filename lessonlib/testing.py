@@ -5,7 +5,9 @@ The table of these programs serves `tests/conftest.py` as well: a plain `pytest`
 from __future__ import annotations
 
 import argparse
+import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,20 +19,25 @@ from .paths import course_root
 
 @dataclass(frozen=True)
 class Tool:
-    """A program of the system: what it is called, its Debian package, and the mark of the tests that need it."""
+    """A program of the system: what it is called, its Debian package, the mark of the tests that need it, and a glob of
+    folders where it may lie besides PATH."""
 
     programs: tuple[str, ...]
     package: str
     mark: str
+    folders: str = ""
 
     def found(self) -> str | None:
         """Its path, or None."""
-        return next(filter(None, map(shutil.which, self.programs)), None)
+        places = sorted(map(Path, glob.glob(self.folders)), key=_version, reverse=True) if self.folders else []
+        kept = [str(place / name) for place in places for name in self.programs if os.access(place / name, os.X_OK)]
+        return next(filter(None, map(shutil.which, self.programs)), kept[0] if kept else None)
 
 
 TOOLS = (
     Tool(("chromium", "chromium-browser", "google-chrome"), "chromium", "browser"),
     Tool(("bwrap",), "bubblewrap", "sandbox"),
+    Tool(("initdb",), "postgresql", "postgres", folders="/usr/lib/postgresql/*/bin"),  # Debian keeps it out of PATH
 )
 
 
@@ -117,6 +124,11 @@ def provide(tools=TOOLS) -> list[Tool]:
 def install_line(tools) -> str:
     """The one line that brings the packages of these programs."""
     return f"sudo apt-get install {' '.join(sorted({tool.package for tool in tools}))}"
+
+
+def _version(place: Path) -> list[int]:
+    """The numbers in a path, so that version 15 comes after 9."""
+    return [int(number) for number in re.findall(r"\d+", str(place))]
 
 
 def _apt(*arguments: str) -> int:

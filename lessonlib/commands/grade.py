@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..paths import course_root
-from .arguments import Parser, problem
+from .arguments import Parser, nearest, problem
 
 # Each module adds its subcommands with `add(subparsers)`; a subcommand sets `run`, a function (options, course) -> exit
 # status, or (options, None) where `needs_course` is False.
@@ -35,6 +35,8 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     made = parser()
+    if argv and (mistaken := _no_command(argv[0], made)):
+        return problem("lessonlib grade", mistaken)
     try:
         options = made.parse_args(argv)
     except SystemExit as end:
@@ -50,6 +52,15 @@ def main(argv: list[str]) -> int:
         return problem(f"lessonlib grade {options.what}", str(error))
     except OSError as error:
         return problem(f"lessonlib grade {options.what}", f"{error.filename or 'the disk'}: {error.strerror or error}")
+
+
+def _no_command(word: str, made: Parser) -> str:
+    """What to type instead of `word`, an assignment where a command belongs; "" when there is nothing to say."""
+    commands = next(action.choices for action in made._actions if action.dest == "what")
+    if word.startswith("-") or word in commands:
+        return ""
+    near = nearest(word, commands)
+    return f"{word!r} is no command; to grade an assignment of that name, use lessonlib grade autograde {word}.{near}"
 
 
 def course_folder(given: str | None) -> Path:

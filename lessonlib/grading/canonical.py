@@ -10,6 +10,7 @@ import ast
 import builtins
 import re
 import symtable
+import warnings
 from dataclasses import dataclass
 
 VERSION = 2
@@ -82,7 +83,8 @@ def student_part(shot: dict) -> list[dict]:
 def merge(shot: dict, submission: dict) -> dict:
     """The cells to run, in order, and notes for the report: {"cells": [...], "notes": [...]}.
 
-    A cell is {"index" (None for the submission's own), "kind", "cell_type", "source"}; kinds are those of the snapshot and
+    A cell is {"index" (None for the submission's own), "kind", "cell_type", "source", perhaps "attachments"}; kinds are
+    those of the snapshot and
     "free". The source of a solution cell that was not found is ""."""
     notes: list[str] = []
     theirs = [{**c, "source": text(c), "about": _about(c)} for c in submission["cells"]]
@@ -101,17 +103,21 @@ def merge(shot: dict, submission: dict) -> dict:
                 continue
             if match.get(last) == number:
                 notes.append(f"cell {number + 1}, one of the instructor's, was changed: it ran beside the original")
-        if cell["cell_type"] == "code" and cell["source"].strip():
-            after.setdefault(last, []).append(_free(cell["source"]))
+        if cell["cell_type"] in ("code", "markdown") and cell["source"].strip():
+            after.setdefault(last, []).append({"index": None, "kind": "free", **_handed_in(cell)})
     cells = [*after.get(-1, [])]
     for canonical in shot["cells"]:
         index, kind = canonical["index"], canonical["kind"]
-        source = canonical["source"]
+        made = {"index": index, "kind": kind, "cell_type": canonical["cell_type"], "source": canonical["source"]}
         if kind in ("solution", "manual"):
-            source = theirs[match[index]]["source"] if index in match else ""
+            made |= (
+                {**_handed_in(theirs[match[index]]), "cell_type": made["cell_type"]}
+                if index in match
+                else {"source": ""}
+            )
             if index not in match:
                 notes.append(f"the cell {canonical['grade_id']} is missing")
-        cells.append({"index": index, "kind": kind, "cell_type": canonical["cell_type"], "source": source})
+        cells.append(made)
         cells += after.get(index, [])
     return {"cells": cells, "notes": notes}
 
@@ -122,7 +128,7 @@ def bound_names(source: str) -> set[str]:
     if table is None:
         return set()
     found = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
-    for inner in _inner(table):
+    for inner in inner_tables(table):
         found |= {s.get_name() for s in inner.get_symbols() if s.is_declared_global() and s.is_assigned()}
     return found
 
@@ -133,7 +139,7 @@ def used_names(source: str) -> set[str]:
     if table is None:
         return set()
     found = {s.get_name() for s in table.get_symbols()}
-    for inner in _inner(table):
+    for inner in inner_tables(table):
         found |= {s.get_name() for s in inner.get_symbols() if s.is_global()}
     return found
 
@@ -154,7 +160,9 @@ def regions(source: str, begin: str, end: str) -> list[list[int]]:
 def imports(source: str) -> list[ast.stmt]:
     """The import statements at the top level of a cell."""
     try:
-        return [n for n in ast.parse(_python(source)).body if isinstance(n, (ast.Import, ast.ImportFrom))]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [n for n in ast.parse(python_of(source)).body if isinstance(n, (ast.Import, ast.ImportFrom))]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
 
@@ -300,8 +308,9 @@ def _by_position(shot, theirs, place, match, notes) -> None:
             notes.append(f"{canonical['grade_id']} was recognised by its place")
 
 
-def _free(source: str) -> dict:
-    return {"index": None, "kind": "free", "cell_type": "code", "source": source}
+def _handed_in(cell: dict) -> dict:
+    """What is taken from a cell of a submission."""
+    return {name: cell[name] for name in ("cell_type", "source", "attachments") if name in cell}
 
 
 def _about(cell: dict) -> dict:
@@ -320,7 +329,7 @@ def normal(source: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 
 
-def _python(source: str) -> str:
+def python_of(source: str) -> str:
     """The cell as Python: magics and shell lines translated."""
     from IPython.core.inputtransformer2 import TransformerManager
 
@@ -332,12 +341,15 @@ def _python(source: str) -> str:
 
 def _table(source: str):
     try:
-        return symtable.symtable(_python(source), "cell", "exec")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a student's code, such as invalid escapes
+            return symtable.symtable(python_of(source), "cell", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def _inner(table):
+def inner_tables(table):
+    """The symbol tables below `table`, at any depth."""
     for child in table.get_children():
         yield child
-        yield from _inner(child)
+        yield from inner_tables(child)

@@ -19,6 +19,7 @@ from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
 
 from . import canonical, intake
+from .record import load_nbgrader
 
 ALWAYS_IGNORED = ["wrong_answers.py"]  # answers of the instructor, whatever a configuration ignores
 
@@ -28,11 +29,12 @@ class Course:
 
     def __init__(self, root: Path):
         """ValueError when `root` holds no nbgrader_config.py, when that file fails, or when its layout is not supported."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from nbgrader.coursedir import CourseDirectory
         if not (root / "nbgrader_config.py").is_file():
             raise ValueError(f"{root} holds no nbgrader_config.py: give the course folder with --course DIR.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            load_nbgrader()
+            from nbgrader.coursedir import CourseDirectory
         warnings.filterwarnings("ignore", message="Object of type <Submitted")  # nbgrader's query under SQLAlchemy 2.1
         # nbgrader runs `alembic` by bare name when it makes a gradebook; without it the gradebook is left half-made.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -109,6 +111,10 @@ class Course:
         from nbgrader.api import Gradebook
         from sqlalchemy.exc import SQLAlchemyError
 
+        if not self.coursedir.course_id and not self.db_url.startswith("sqlite"):
+            raise ValueError(
+                "CourseDirectory.course_id is empty, which only sqlite forgives: set it in nbgrader_config.py, beside db_url."
+            )
         try:
             if self.db_url.startswith("sqlite:///"):
                 Path(self.db_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -273,7 +279,7 @@ def _configuration(root: Path):
                 continue
             try:
                 config.merge(loader(name, path=folder).load_config())
-            except Exception as error:  # whatever the instructor's own file raises
+            except (Exception, SystemExit) as error:  # whatever the instructor's own file raises
                 raise ValueError(f"{Path(folder, name)} cannot be read ({type(error).__name__}: {error}).") from None
     return config
 

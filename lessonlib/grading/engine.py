@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ..paths import PACKAGE, course_root
 from . import canonical, codec, sandbox, zygote
-from .record import finish
+from .record import finish, load_nbgrader
 from .running import MESSAGE, MachineFailure, Run, Sandbox
-from .shell import Size
+from .shell import Size, plain
 
 
 @dataclass(frozen=True)
@@ -85,27 +85,24 @@ class Grader:
 
     def start(self) -> Grader:
         """Start the servers. RuntimeError names what is missing and how to get it."""
-        import nbgrader.utils  # noqa: F401  (seconds that the first submission would wait for)
-
         if not self.unsafe:
-            missing = [f for f in sandbox.check_machine() if not f.ok]
-            if missing:
-                raise RuntimeError(
-                    "No sandbox on this machine: " + "; ".join(f"{f.says}. {f.fix}" for f in missing) + "."
-                )
-        ready = self._launch(canonical.student_part(self.snapshot))
-        if ready["threads"] > 1:
-            # A cell left threads behind, which a fork would lose: import only, and run these cells in each sandbox.
-            self.close()
-            self.notes.append("plain cells start threads: they run for each submission, which takes longer")
-            ready = self._launch([])
+            self._need(sandbox.requirements())
+        try:
+            ready = self._launch(canonical.student_part(self.snapshot))
             if ready["threads"] > 1:
+                # A cell left threads behind, which a fork would lose: import only, and run these cells in each sandbox.
                 self.close()
-                raise RuntimeError(
-                    "The modules that the notebook imports start threads on import; set their number to 1."
-                )
-        self.plain = {cell["index"]: cell for cell in ready["cells"]}
-        self._branch(warm=not self.notes)
+                self.notes.append("plain cells start threads: they run for each submission, which takes longer")
+                ready = self._launch([])
+                if ready["threads"] > 1:
+                    raise RuntimeError(
+                        "The modules that the notebook imports start threads on import; set their number to 1."
+                    )
+            self.plain = {cell["index"]: cell for cell in ready["cells"]}
+            self._branch(warm=not self.notes)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:
@@ -120,39 +117,57 @@ class Grader:
 
     def grade(self, notebook: dict, files: dict | None = None) -> dict:
         """The record of one submission; never raises for what the submission does. files: as in `grade` above."""
-        merged = canonical.merge(self.snapshot, notebook)
         record = {
             "status": "graded",
             "unsafe": self.unsafe,
             "seed": self._seed(notebook),
-            "notes": [*merged["notes"]],
+            "notes": [],
             "reasons": [],
             "cells": [],
         }
         if self.unsafe:
             record["notes"].append("graded WITHOUT a sandbox (asked for): the code ran with the grader's own rights")
         started = time.monotonic()
-        run = None
+        run = merged = None
         try:
             run = Run(self, record["seed"], files or {})
-            run.all(merged["cells"], record)
+            merged = run.merge(notebook)
+            if "refused" in merged:
+                record["status"] = "refused"
+                record["reasons"].append(merged["refused"])
+            else:
+                record["notes"] += [*run.notes, *merged["notes"]]
+                run.all(merged["cells"], record)
         except MachineFailure as failure:
             record["status"] = "failed"
             record["reasons"].append(str(failure))
         finally:
             if run is not None:
                 run.end()
+        if merged is None or "refused" in merged:
+            merged = canonical.merge(self.snapshot, {"cells": []})  # for the record: every cell, none of them answered
         finish(self.snapshot, merged, record, run.outputs if run else {}, self.plain)
+        record["reasons"] = [plain(reason, 500) for reason in record["reasons"]]
         record["seconds"] = round(time.monotonic() - started, 4)
         return record
 
-    def _launch(self, plain: list[dict]) -> dict:
-        cells = [{**cell, "limit": self.limits.start} for cell in plain]
+    def _launch(self, cells: list[dict]) -> dict:
+        cells = [{**cell, "limit": self.limits.start} for cell in cells]
         message = zygote.setup_message(cells, self.snapshot["preload"], self.limits.walls, self.limits.size)
-        self.process, self.control, ready = zygote.launch(
-            message, unsafe=self.unsafe, visible=self.visible, data=self.data
-        )
-        return ready
+        self.process, self.control = zygote.launch(message, unsafe=self.unsafe, visible=self.visible, data=self.data)
+        load_nbgrader()  # seconds that the first submission would wait for, while the server loads
+        try:
+            return zygote.answer(self.process, self.control)
+        except RuntimeError:
+            self.process = None
+            if not self.unsafe:
+                self._need(sandbox.check_machine())
+            raise
+
+    def _need(self, findings: list[sandbox.Finding]) -> None:
+        missing = [f for f in findings if not f.ok]
+        if missing:
+            raise RuntimeError("No sandbox on this machine: " + "; ".join(f"{f.says}. {f.fix}" for f in missing) + ".")
 
     def _branch(self, warm: bool) -> None:
         """Make the verifier's server: only it gets tests and solutions. `warm`: it runs them once beforehand."""
@@ -171,7 +186,7 @@ class Grader:
             for c in self.snapshot["cells"]
             if c["cell_type"] == "code" and warm
         ]
-        codec.send(ours, json.dumps({"cells": cells}).encode())
+        codec.send(ours, json.dumps({"cells": cells, "snapshot": self.snapshot}).encode())
         data = codec.receive(ours, MESSAGE)
         if data is None:
             raise RuntimeError("The verifier's server did not start.")

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import os
 import re
 import stat
 import unicodedata
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+PICTURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8"}
 _NEVER = re.compile("[\x00-\x1f\x7f/\\\\\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _MADE_BY_BROWSERS = re.compile(r"(\s*\(\d{1,3}\)|\s*-\s*copy\d*|-copy\d*|_copy)+$")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be handed in. file: bytes of a notebook; source: characters of one cell; files, many: bytes and number of
-    other files."""
+    """What may be handed in. file: bytes of a notebook; old: of one before nbformat 4, which must be converted; source:
+    characters of one cell; picture, pictures: bytes of one that is pasted into a cell, and their number there; files, many:
+    bytes and number of other files."""
 
     file: int = 20 * 2**20
+    old: int = 2 * 2**20
     files: int = 10 * 2**20
     many: int = 200
     cells: int = 2000
     source: int = 500_000
+    picture: int = 2 * 2**20
+    pictures: int = 20
     depth: int = 60
     digits: int = 400
 
@@ -112,6 +119,11 @@ def parse(data: bytes, limits: Limits = Limits()) -> tuple[dict, list[str]]:
     if type(version) is not int or not 1 <= version <= 4:
         raise Refused(f"nbformat is {_short(version)}; a notebook says 4 (or 1 to 3).")
     if version < 4:
+        if len(data) > limits.old:
+            raise Refused(
+                f"The notebook is of nbformat {version} and has {len(data):,} bytes; at most {limits.old:,} are converted: open "
+                "and save it in JupyterLab."
+            )
         raw = _upgraded(raw, version)
         notes.append(f"the notebook was converted from nbformat {version}")
     cells = raw.get("cells")
@@ -209,8 +221,7 @@ def _depth(text: str) -> int:
 def _unique(pairs: list) -> dict:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(n for n in names if names.count(n) > 1)
+        twice = next(name for name, many in Counter(name for name, _ in pairs).items() if many > 1)
         raise Refused(f"The JSON has the key {_short(twice)} twice in one object, so it has two readings.")
     return made
 
@@ -253,7 +264,27 @@ def _cell(cell, number: int, limits: Limits, notes: list[str]) -> dict:
     made = {"cell_type": kind, "metadata": kept, "source": source}
     if isinstance(cell.get("id"), str):
         made["id"] = cell["id"]
+    if kind == "markdown" and (pictures := _pictures(cell.get("attachments"), limits)):
+        made["attachments"] = pictures
     return made
+
+
+def _pictures(attachments, limits: Limits) -> dict[str, dict[str, str]]:
+    """The pictures pasted into a cell, {name: {mime type: base64}}; whatever is something else is left out."""
+    kept = {}
+    for name, data in attachments.items() if isinstance(attachments, dict) else ():
+        for mime, begins in PICTURES.items():
+            value = data.get(mime) if isinstance(data, dict) else None
+            if isinstance(value, list) and all(isinstance(line, str) for line in value):
+                value = "".join(value)
+            if not isinstance(value, str) or len(value) > limits.picture * 4 // 3 or len(kept) == limits.pictures:
+                continue
+            try:
+                if base64.b64decode("".join(value.split()), validate=True).startswith(begins):
+                    kept[name] = {mime: "".join(value.split())}
+            except (binascii.Error, ValueError):
+                continue
+    return kept
 
 
 def _loose(name: str) -> str:

@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass, field
 
 from . import canonical, codec
-from .shell import safe_outputs
+from .shell import plain, safe_outputs
 
 MESSAGE = 16 * 2**20  # bytes of one message from a sandbox to the grader
 GRACE = 1.0  # seconds between asking a cell to stop and ending its process
+KEPT = 32 * 2**20  # characters of outputs kept of one submission: thousands of cells could each make a picture
 
 
 class MachineFailure(RuntimeError):
@@ -31,6 +32,7 @@ class Sandbox:
     pidfd: int | None
     pid: int
     why: str = ""
+    most: int = MESSAGE
     buffer: bytearray = field(default_factory=bytearray)
 
     def kill(self) -> None:
@@ -53,18 +55,21 @@ class Sandbox:
     def hear(self, deadline: float) -> dict | None:
         """The next message, or None: `why` then says whether it was late, ended, or talked nonsense."""
         while True:
+            left = deadline - time.monotonic()  # before what has come already: that may be an endless flood
+            if left <= 0:
+                self.why = "late"
+                return None
             if len(self.buffer) >= 4:
                 size = int.from_bytes(self.buffer[:4], "big")
-                if size > MESSAGE:
+                if size > self.most:
                     self.why = "it sent too much"
                     return None
                 if len(self.buffer) >= 4 + size:
-                    body, self.buffer = bytes(self.buffer[4 : 4 + size]), self.buffer[4 + size :]
+                    body = bytes(memoryview(self.buffer)[4 : 4 + size])
+                    del self.buffer[: 4 + size]
                     return self._parsed(body)
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.line], [], [], left)[0]:
-                self.why = "late"
-                return None
+            if not _readable(self.line, left):
+                continue
             try:
                 piece = self.line.recv(2**20)
             except OSError:
@@ -86,7 +91,7 @@ class Sandbox:
 
     def _ended(self) -> str:
         """What ended the process."""
-        if not select.select([self.status], [], [], 2)[0]:
+        if not _readable(self.status, 2):
             return "it closed its line"
         try:
             about = json.loads(os.read(self.status, 1000) or b"{}")
@@ -104,10 +109,17 @@ class Sandbox:
     def close(self) -> None:
         self.kill()
         if self.pidfd is not None:
-            select.select([self.pidfd], [], [], 5)  # its namespace is empty when this is ready
+            _readable(self.pidfd, 5)  # its namespace is empty when this is ready
             os.close(self.pidfd)
         self.line.close()
         os.close(self.status)
+
+
+def _readable(file, seconds: float) -> bool:
+    """Whether there is something to read, or the other side is gone, within that time; any number of files may be open."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 class Run:
@@ -117,18 +129,22 @@ class Run:
         self.grader, self.limits = grader, grader.limits
         self.deadline = time.monotonic() + self.limits.total
         self.outputs: dict[int, dict] = {}  # position in the merged notebook -> what came of it
+        self.room, self.notes = KEPT, []
         mine, theirs = socket.socketpair()
         self.student = self.verifier = None
         try:
             # The submission can read its own seed: it must say nothing about that of the tests.
             self.student = grader.fork(grader.control, 0, mine)
             self.verifier = grader.fork(grader.verifier, seed, theirs)
+            self.verifier.most = codec.BYTES  # it is ours
             for forked in (self.student, self.verifier):
                 self._check_ready(forked)
             if files:
                 self.student.tell({"files": files, "cells": []})
-                if self.student.hear(time.monotonic() + 30) != {"done": True}:
+                heard = self.student.hear(time.monotonic() + 30)
+                if heard is None or not heard.get("done"):
                     raise MachineFailure("the files that were handed in could not be written into the sandbox")
+                self.notes += [f"the file {name!a} could not be put beside the notebook" for name in heard["left_out"]]
         except BaseException:
             self.end()
             raise
@@ -149,6 +165,19 @@ class Run:
             if sandboxed is not None:
                 sandboxed.close()
         self.student = self.verifier = None
+
+    def merge(self, notebook: dict) -> dict:
+        """`canonical.merge`, inside the verifier's sandbox: parsing strange code takes what time and memory it likes.
+
+        {"refused": why} when it did not end well."""
+        if self.verifier.tell({"merge": notebook, "limit": self.limits.cell}):
+            heard = self.verifier.hear(min(time.monotonic() + self.limits.cell + GRACE, self.deadline))
+            if heard is not None:
+                return heard
+        why = {"late": "reading its code took too long", "": "it is too large"}.get(
+            self.verifier.why, self.verifier.why
+        )
+        return {"refused": f"its cells cannot be told apart: {why}"}
 
     def all(self, cells: list[dict], record: dict) -> None:
         """Run the merged notebook in order: the submission's side up to each test, then the test."""
@@ -201,13 +230,17 @@ class Run:
                 return
             # Only for cells of this request: a submission must not speak for the tests that ran before.
             if heard.get("index") in [position for position, _ in waiting] and type(heard["index"]) is int:
-                self.outputs[heard["index"]] = self._done(heard)
+                done = self.outputs[heard["index"]] = self._done(heard)
+                self.room -= sum(len(json.dumps(output)) for output in done["outputs"])
+                if self.room < 0:
+                    done["outputs"] = [_stream("[cut: the notebook has too much output]")]
 
     def _done(self, heard: dict) -> dict:
         """What is kept of a message about a cell."""
         seconds = heard.get("seconds")
         seconds = seconds if type(seconds) is float and 0 <= seconds < 1e6 else 0.0
-        line = heard.get("line") if type(heard.get("line")) is int else None
+        line = heard.get("line")
+        line = line if type(line) is int and 0 < line < 10**6 else None
         return {"outputs": safe_outputs(heard.get("outputs"), self.limits.size), "line": line, "seconds": seconds}
 
     def _lost(self, record: dict) -> None:
@@ -241,9 +274,10 @@ class Run:
             self.outputs[position] = _lost_test(self.verifier.why)
             return
         done = self._done(heard)
-        if heard.get("trouble") and not any(o["output_type"] == "error" for o in done["outputs"]):
-            # A bare `except:` in a test must not turn a dead submission into points.
-            done["outputs"] += _lost_test(str(heard["trouble"]))["outputs"]
+        wrong = str(heard.get("trouble") or heard.get("error") or "")
+        if wrong and not any(o["output_type"] == "error" for o in done["outputs"]):
+            # A bare `except:` in a test must not turn a dead submission into points, nor a flood of outputs a failed test.
+            done["outputs"] += _lost_test(wrong)["outputs"]
         if heard.get("trouble") and not self.student.why:
             self.student.why = str(heard["trouble"])
             self._lost(record)
@@ -255,7 +289,12 @@ class Run:
         return self.grader.snapshot["imports"] if first else []
 
 
+def _stream(text: str) -> dict:
+    return {"output_type": "stream", "name": "stdout", "text": text}
+
+
 def _lost_test(why: str) -> dict:
+    why = plain(why, 500)
     return {
         "outputs": [{"output_type": "error", "ename": "SubmissionGone", "evalue": why, "traceback": [why]}],
         "error": "SubmissionGone",

@@ -235,6 +235,7 @@ def limits(walls: Walls) -> None:
         ("RLIMIT_NPROC", walls.processes),
         ("RLIMIT_CORE", 0),
         ("RLIMIT_MEMLOCK", 0),
+        ("RLIMIT_STACK", 16 * 2**20),
         # Not RLIMIT_AS: torch reserves address space by the gigabyte. DATA counts private writable memory.
         ("RLIMIT_DATA", _data_size() + walls.memory),
     ):
@@ -284,6 +285,12 @@ def _failed(what: str) -> OSError:
 
 def check_machine() -> list[Finding]:
     """What the sandbox needs, piece by piece; the last finding is a trial run."""
+    found = requirements()
+    return [*found, _trial()] if all(f.ok for f in found) else found
+
+
+def requirements() -> list[Finding]:
+    """What can be looked up without a trial run."""
     linux = sys.platform == "linux"
     found = [
         Finding(
@@ -310,9 +317,7 @@ def check_machine() -> list[Finding]:
             "" if bwrap else "apt-get install bubblewrap (dnf install bubblewrap; pacman -S bubblewrap)",
         )
     )
-    if not all(f.ok for f in found):
-        return found
-    return [*found, _trial()]
+    return found
 
 
 def _trial() -> Finding:

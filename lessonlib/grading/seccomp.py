@@ -79,11 +79,19 @@ CALLS = {
     "semget": (64, 190),
     "mq_open": (240, 180),
 }
-CHECKED = {"clone": (56, 220), "clone3": (435, 435), "socket": (41, 198), "mmap": (9, 222), "ioctl": (16, 29)}
+CHECKED = {
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "mmap": (9, 222),
+    "ioctl": (16, 29),
+}
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH_*
 
 _NAMESPACES = 0x7E020000 | 0x80  # CLONE_NEWNS ... CLONE_NEWNET, CLONE_NEWTIME
 _SHARED_ANONYMOUS = 0x21  # MAP_SHARED | MAP_ANONYMOUS
+_GROWS_DOWN = 0x100  # MAP_GROWSDOWN: such memory counts as a stack, not as data
 _AF_UNIX = 1
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # ways to type into someone else's terminal
 
@@ -119,9 +127,11 @@ def program(machine: str | None = None) -> bytes:
         number["clone"],
         [argument(0), (_AND, 0, 0, _NAMESPACES), (_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _refuse(errno.EPERM))],
     )
-    code += _when(number["socket"], [argument(0), (_EQUAL, 1, 0, _AF_UNIX), (_RETURN, 0, 0, _refuse(errno.EACCES))])
-    shared = [argument(3), (_AND, 0, 0, _SHARED_ANONYMOUS), (_EQUAL, 0, 1, _SHARED_ANONYMOUS)]
-    code += _when(number["mmap"], [*shared, (_RETURN, 0, 0, _refuse(errno.ENOMEM))])
+    for name in ("socket", "socketpair"):
+        code += _when(number[name], [argument(0), (_EQUAL, 1, 0, _AF_UNIX), (_RETURN, 0, 0, _refuse(errno.EACCES))])
+    shared = [argument(3), (_AND, 0, 0, _SHARED_ANONYMOUS), (_EQUAL, 3, 0, _SHARED_ANONYMOUS)]
+    stack = [argument(3), (_AND, 0, 0, _GROWS_DOWN), (_EQUAL, 1, 0, 0)]
+    code += _when(number["mmap"], [*shared, *stack, (_RETURN, 0, 0, _refuse(errno.ENOMEM))])
     typed = [argument(1), (_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), (_RETURN, 0, 0, _refuse(errno.EPERM))]
     code += _when(number["ioctl"], typed)
     code.append((_RETURN, 0, 0, _ALLOW))

@@ -107,6 +107,8 @@ class _Sink:
     def add(self, output: dict) -> None:
         if len(self.outputs) < self.size.outputs:
             self.outputs.append(output)
+        elif output["output_type"] == "error":  # a cell that failed says so
+            self.outputs[-1] = output
 
     def write(self, name: str, text: str) -> None:
         if self.room <= 0 or not text:

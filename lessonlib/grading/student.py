@@ -20,11 +20,12 @@ from .shell import CellShell
 
 HANDLES = 20_000  # objects of the submission that one grading may refer to
 TEXT = 50_000  # characters printed in one call that are passed on
+CALL_BACK, RETURN = "callback", "return"  # a function of the test that is called here, and what comes back
 
 
 def serve(shell: CellShell, plain, head, peer) -> None:
     """Answer grader (`head`) and verifier (`peer`) until the grader hangs up."""
-    objects = _Objects()
+    objects = _Objects(shell, peer)
     while True:
         for ready in select.select([head, peer] if peer else [head], [], [])[0]:
             data = codec.receive(ready)
@@ -35,33 +36,40 @@ def serve(shell: CellShell, plain, head, peer) -> None:
             elif data is None:
                 peer = None
             else:
-                codec.send(peer, _answer(shell, objects, data))
+                request, table = objects.request(data)
+                if request[3] != RETURN:  # to a call that was given up
+                    codec.send(peer, _answer(shell, objects, request, table))
 
 
 def _run_cells(shell, plain, head, request: dict) -> None:
-    for name, data in request.get("files", {}).items():
-        _write(name, base64.b64decode(data))
+    left_out = [name for name, data in request.get("files", {}).items() if not _write(name, base64.b64decode(data))]
     for cell in request["cells"]:
         if not (cell["plain"] and plain.apply(shell, cell["canonical"])):
             done = shell.run(cell["source"], cell["limit"])
             codec.send(head, json.dumps({"index": cell["index"], **done}).encode())
-    codec.send(head, b'{"done": true}')
+    codec.send(head, json.dumps({"done": True, "left_out": left_out}).encode())
 
 
-def _write(name: str, data: bytes) -> None:
-    """One of the files that came with the notebook; the instructor's of the same name stays."""
+def _write(name: str, data: bytes) -> bool:
+    """Write one of the files that came with the notebook. The instructor's of the same name stays; False where it cannot be
+    written, as into a folder of the instructor's."""
     path = Path(name)
-    if not os.path.lexists(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    try:
+        if not os.path.lexists(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    except OSError:
+        return False
     importlib.invalidate_caches()
+    return True
 
 
 class _Objects:
-    """What the verifier may refer to by number."""
+    """What the verifier may refer to by number, and the line to it."""
 
-    def __init__(self):
-        self.known, self.numbers = [], {}
+    def __init__(self, shell, peer):
+        self.shell, self.peer, self.known, self.numbers = shell, peer, [], {}
+        self.asked: list[int] = []  # requests that are being answered, the innermost last
 
     def handle(self, value) -> tuple:
         number = self.numbers.get(id(value))
@@ -78,25 +86,62 @@ class _Objects:
         return number, what, type(value).__name__, name if type(name) is str else ""
 
     def find(self, handle, what, of, name):
-        return self.known[handle]
+        return _Function(self, handle, name) if what == CALL_BACK else self.known[handle]
+
+    def request(self, data: bytes) -> tuple[list, list]:
+        """The request (number, seconds, overrides, operation, *arguments), and its numbered objects."""
+        table: list = []
+
+        def known_class(module, name):
+            return find_class(self.shell.names, module, name)
+
+        return codec.decode(data, table=table, numbering=True, remote=self.find, find_class=known_class), table
+
+    def call(self, handle: int, args: tuple, kwargs: dict):
+        """Call a function of the test, and answer what it asks meanwhile."""
+        if not self.asked:
+            raise RuntimeError("a function of a test can be called only while the test waits for an answer")
+        about = self.asked[-1], CALL_BACK, (handle, args, kwargs), [], []
+        codec.send(self.peer, codec.encode(about, other=self.handle))
+        while True:
+            data = codec.receive(self.peer)
+            if data is None:
+                raise RuntimeError("the test has ended")
+            request, table = self.request(data)
+            if request[3] != RETURN:
+                codec.send(self.peer, _answer(self.shell, self, request, table))
+                continue
+            state, value = request[4:]
+            if state == "ok":
+                return value
+            raise getattr(builtins, value[0])(value[1])
 
 
-def _answer(shell, objects: _Objects, data: bytes) -> bytes:
-    """The encoded answer to one request (number, seconds, overrides, operation, *arguments)."""
-    table: list = []
-    number, limit, overrides, operation, *arguments = codec.decode(
-        data, table=table, numbering=True, remote=objects.find, find_class=lambda m, n: find_class(shell.names, m, n)
-    )
+class _Function:
+    """Stands for a function of the test that was handed over: calling it asks the verifier."""
+
+    def __init__(self, objects: _Objects, handle: int, name: str):
+        self._objects, self._handle, self.__name__ = objects, handle, name
+
+    def __call__(self, *args, **kwargs):
+        return self._objects.call(self._handle, args, kwargs)
+
+
+def _answer(shell, objects: _Objects, request: list, table: list) -> bytes:
+    """The encoded answer to a request."""
+    number, limit, overrides, operation, *arguments = request
     if operation == "names":
         return codec.encode((number, "ok", _names(shell, objects, arguments[0]), [], []))
     watch = changes.Watch(table)
     before = _override(shell.names, overrides)
+    objects.asked.append(number)
     try:
         with shell.captured(), shell.clock(limit):
             state, value = "ok", OPERATIONS[operation](*arguments)
     except BaseException as error:  # whatever it is, it goes to the test that asked
         state, value = "error", error
     finally:
+        objects.asked.pop()
         shell.names.update(before[0])
         for name in before[1]:
             shell.names.pop(name, None)

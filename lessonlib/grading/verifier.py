@@ -11,9 +11,9 @@ import json
 import sys
 import time
 
-from . import changes, codec
+from . import canonical, changes, codec
 from .shell import CellShell, CellTimeoutError
-from .student import find_class
+from .student import CALL_BACK, RETURN, find_class
 
 _MISSING = object()
 
@@ -29,6 +29,8 @@ class Peer:
         self.sock, self.shell, self.number, self.trouble = sock, shell, 0, ""
         self.remotes: dict[int, Remote] = {}
         self.given: dict = {}  # names as the running cell got them
+        self.functions: dict = {}  # of the running cell, which the submission may call since they were handed to it
+        self.handed = 0
 
     def ask(self, operation: str, *arguments):
         """What S answers; raises the error that its code raised."""
@@ -36,22 +38,27 @@ class Peer:
             raise SubmissionGone(self.trouble)
         table: list = []
         self.number += 1
+        number = self.number
         left = (self.shell.deadline or time.monotonic() + 60) - time.monotonic()
-        request = (self.number, max(left, 0.01), self._overrides(), operation, *arguments)
+        request = (number, max(left, 0.01), self._overrides(), operation, *arguments)
         message = codec.encode(request, table=table, other=self._handle)
         try:
             codec.send(self.sock, message)
-            number = None
-            while number != self.number:  # an answer that came too late for its question is passed over
+            state = CALL_BACK
+            while state == CALL_BACK:
                 data = codec.receive(self.sock)
                 if data is None:
                     raise OSError("the process of the submission ended")
                 answer = codec.decode(data, table=table, remote=self._remote, find_class=self._find)
-                number, state, value, changed, said = answer
+                of, state, value, changed, said = answer
+                if of != number:  # it came too late for its question
+                    state = CALL_BACK
+                elif state == CALL_BACK:
+                    self._call(*value)
             self._forward(said)
             for index, now in changed:
                 changes.write_back(table[index], now)
-        except (OSError, ValueError, TypeError, IndexError) as error:
+        except (OSError, ValueError, TypeError, LookupError) as error:
             self.trouble = str(error) or "the submission answers nonsense"
             raise SubmissionGone(self.trouble) from None
         if state != "ok":
@@ -85,10 +92,25 @@ class Peer:
     def _handle(self, value) -> tuple:
         if type(value) is Remote:
             return object.__getattribute__(value, "_handle"), "", "", ""
+        if callable(value):
+            self.handed += 1
+            self.functions[self.handed] = value
+            return self.handed, CALL_BACK, "", str(getattr(value, "__name__", ""))[:100]
         raise codec.CodecError(
             f"The test hands an object of the class {type(value).__name__} to the submission, which cannot cross into its "
             "sandbox: pass plain values, or tag the test cell in-kernel."
         )
+
+    def _call(self, handle: int, args: tuple, kwargs: dict) -> None:
+        """The submission calls a function that the running cell handed to it: tell it what comes back."""
+        function = self.functions[handle]
+        try:
+            state, value = "ok", function(*args, **kwargs)
+            message = codec.encode((0, 0.0, {}, RETURN, state, value), other=self._handle)
+        except Exception as error:  # the submission's to catch, as in one process
+            base = next(k.__name__ for k in type(error).__mro__ if getattr(builtins, k.__name__, None) is k)
+            message = codec.encode((0, 0.0, {}, RETURN, "error", (base, str(error)[:2000])))
+        codec.send(self.sock, message)
 
     def _remote(self, handle: int, what: str, of: str, name: str):
         if handle not in self.remotes:
@@ -208,11 +230,14 @@ class Remote:
         return type(value) is Remote and value._ask("isinstance", self, due=bool)
 
 
-def serve(shell: CellShell, plain, head, peer) -> None:
-    """Run test cells for the grader until it hangs up."""
+def serve(shot: dict, shell: CellShell, plain, head, peer) -> None:
+    """Merge the submission into the snapshot, then run test cells for the grader until it hangs up."""
     line = Peer(peer, shell)
     while (data := codec.receive(head)) is not None:
         request = json.loads(data)
+        if "merge" in request:
+            codec.send(head, json.dumps(_merged(shot, shell, request)).encode())
+            continue
         for cell in request["before"]:  # the instructor's cells since the last test
             if cell.get("plain") and plain.apply(shell, cell["index"]):
                 continue
@@ -221,9 +246,17 @@ def serve(shell: CellShell, plain, head, peer) -> None:
         codec.send(head, json.dumps({**done, "trouble": line.trouble}).encode())
 
 
+def _merged(shot: dict, shell: CellShell, request: dict) -> dict:
+    try:
+        with shell.clock(request["limit"]):
+            return canonical.merge(shot, request["merge"])
+    except (Exception, CellTimeoutError) as error:  # whatever a parser says of strange code
+        return {"refused": f"its cells cannot be told apart ({type(error).__name__}: {error})"}
+
+
 def _with_names(shell, line: Peer, cell: dict) -> dict:
     """Run one cell with the submission's names that it may use; afterwards those are gone again."""
-    names, line.given = shell.names, {}
+    names, line.given, line.functions = shell.names, {}, {}
     hidden = {name: names[name] for name in cell["names"] if name in names}
     try:
         with shell.clock(cell["limit"]):

@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from . import codec, sandbox, student, verifier
@@ -67,7 +68,7 @@ class Plain:
 
 
 def launch(setup: dict, *, unsafe: bool = False, visible=(), data=None):
-    """Start a server. Returns (process, control socket, its answer); RuntimeError with its last words when it fails."""
+    """Start a server. Returns (process, control socket); `answer` waits until it is ready."""
     ours, theirs = socket.socketpair()
     inner = [sys.executable, "-m", "lessonlib.grading.zygote", str(theirs.fileno())]
     if unsafe:
@@ -86,18 +87,24 @@ def launch(setup: dict, *, unsafe: bool = False, visible=(), data=None):
         cwd=data if unsafe and data else None,
     )
     theirs.close()
-    try:
-        setup = {**setup, "unsafe": unsafe, "covered": sandbox.covered(visible)}
+    setup = {**setup, "unsafe": unsafe, "covered": sandbox.covered(visible)}
+    with contextlib.suppress(OSError):  # it ended already: `answer` says why
         codec.send(ours, json.dumps(setup).encode())
-        ready = codec.receive(ours)
+    return process, ours
+
+
+def answer(process, control) -> dict:
+    """What a server says when it is ready; RuntimeError with its last words when it ended."""
+    try:
+        ready = codec.receive(control)
     except OSError:
         ready = None
     if ready is None:
         process.kill()
         words = process.communicate()[1].decode("utf-8", "replace").strip().splitlines()
-        ours.close()
+        control.close()
         raise RuntimeError(f"the sandbox did not start: {words[-1] if words else 'no reason given'}")
-    return process, ours, json.loads(ready)
+    return json.loads(ready)
 
 
 def main(control_fd: int) -> None:
@@ -212,7 +219,7 @@ class _Server:
             secret = json.loads(codec.receive(self.control))
             failed = self._warm(secret)
             self.ready({"failed": failed, "missing": []})
-            self.serve(verifier.serve)
+            self.serve(partial(verifier.serve, secret["snapshot"]))
             code = 0
         finally:
             os._exit(code)

@@ -1,7 +1,8 @@
-"""A copy of the course in which stock nbgrader grades four sample submissions, once for all tests."""
+"""A copy of the course in which stock nbgrader grades four sample submissions, once for all tests; and a tiny course."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from .samples import samples
+from .attacks.assignment import instructor
+from .samples import points, samples, solutions
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSIGNMENT, NOTEBOOK = "16_capstone", "vram_budget"
@@ -59,6 +61,58 @@ def make_course(folder: Path) -> Course:
         "OMP_NUM_THREADS": "1",
     }
     return Course(root, environment)
+
+
+def tiny_course(root: Path, notebooks: tuple[str, ...] = ("small",), change=lambda text: text) -> Path:
+    """An nbgrader course with the assignment "hw" (of attacks/assignment.py, once for each notebook), registered.
+
+    change: a function of the notebook's text."""
+    from lessonlib.grading.course import Course as Grading
+
+    (root / "source" / "hw").mkdir(parents=True)
+    (root / "nbgrader_config.py").write_text("c = get_config()\n", encoding="utf-8")
+    for name in notebooks:
+        book = instructor()
+        for cell in book["cells"]:
+            about = cell["metadata"].get("nbgrader")
+            if about:
+                cell["metadata"]["nbgrader"] = {"schema_version": 3, "locked": False, "task": False, **about}
+        (root / "source" / "hw" / f"{name}.ipynb").write_text(change(json.dumps(book)), encoding="utf-8")
+    Grading(root).register("hw")
+    return root
+
+
+def hand_in(root: Path, student: str, book: dict, name: str = "small.ipynb", assignment: str = "hw") -> Path:
+    """Put a notebook where `student` hands it in; the file comes back."""
+    path = root / "submitted" / student / assignment / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(book), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def expected():
+    """What each sample must score, from the points of the exercises it has right."""
+    notebook = nbformat.read(ROOT / "solutions" / ASSIGNMENT / f"{NOTEBOOK}.ipynb", as_version=4)
+    exercises = [name.rsplit("_", 1)[0] for name in sorted(solutions(notebook))]
+    return {
+        "full": points(notebook, set(exercises)),
+        "half": points(notebook, set(exercises[: len(exercises) // 2])),
+        "untouched": 0.0,
+        "endless": points(notebook, set(exercises[:-1])),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_made(tmp_path_factory):
+    """The tiny course, made once; copy it."""
+    return tiny_course(tmp_path_factory.mktemp("tiny") / "course")
+
+
+@pytest.fixture
+def tiny(tiny_made, tmp_path):
+    """A tiny course of one's own."""
+    return Path(shutil.copytree(tiny_made, tmp_path / "course"))
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,9 @@ def test_defaults_are_nbgraders(course):
 
 
 def test_folder_names_come_from_the_configuration(tmp_path):
-    config = CONFIG + "c.CourseDirectory.source_directory = 'quellen'\nc.CourseDirectory.autograded_directory = 'g/auto'\n"
+    config = (
+        CONFIG + "c.CourseDirectory.source_directory = 'quellen'\nc.CourseDirectory.autograded_directory = 'g/auto'\n"
+    )
     made = Course(write_course(tmp_path, config, "quellen"))
     assert made.assignments() == ["tiny"] and made.reports("tiny") == tmp_path / "g" / "reports" / "tiny"
 

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from lessonlib.course.score import exercise_of, score
-from lessonlib.grading import canonical, engine, intake, sandbox
+from lessonlib.grading import canonical, engine, intake, running, sandbox, zygote
 
-from .attacks.assignment import DOUBLE, instructor, points, released, submission
-from .attacks.corpus import ATTACKS
+from .attacks import ATTACKS
+from .attacks.assignment import DOUBLE, cell_of, instructor, points, released, submission
+from .attacks.judge import active, rendered, unsafe
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = [
@@ -104,18 +108,24 @@ def test_grading_again_gives_the_same_seed(grader):
     assert first == second != grader.grade(taken(submission(why="other")))["seed"]
 
 
+def case(attack):
+    """The attack as a parameter; what goes on for seconds until a limit ends it is slow."""
+    name = f"{attack.group}: {attack.name}".replace(" ", "_")
+    return pytest.param(attack, id=name, marks=[pytest.mark.slow] if attack.group in ("hang", "bomb") else [])
+
+
 @needs_sandbox
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: f"{a.group}: {a.name}".replace(" ", "_"))
+@pytest.mark.parametrize("attack", [case(attack) for attack in ATTACKS])
 def test_attack(grader, attack):
     started = time.monotonic()
-    record = grader.grade(taken(attack.notebook()))
-    double, even = points(record)
-    assert double == attack.double, record["reasons"]
-    assert even == 4 if attack.even is not None else even in (0, 4), record["reasons"]
-    assert time.monotonic() - started < LIMITS.total + 10  # a bound on hanging, not a measurement
-    outputs = [o for c in record["notebook"]["cells"] for o in c.get("outputs", ())]
-    assert "<script" not in json.dumps(outputs) and len(json.dumps(record)) < 2_000_000
-    assert {m for o in outputs for m in o.get("data", {})} <= {"text/plain"}
+    try:
+        notebook = taken(attack.notebook())
+    except intake.Refused:
+        assert (attack.double, attack.even) == (0, 0)
+        return
+    record = grader.grade(notebook)
+    # a bound on hanging, not a measurement
+    assert unsafe(attack, record, points(record), time.monotonic() - started, LIMITS.total + 10) == []
     assert len(processes(grader)) <= 4, processes(grader)  # bubblewrap twice, and the two servers
     # the servers are as before: the next honest submission is not harmed
     if attack.group in ("bomb", "leftovers"):
@@ -123,8 +133,85 @@ def test_attack(grader, attack):
 
 
 def test_the_corpus_has_all_groups():
-    assert len(ATTACKS) >= 25 and len({(a.group, a.name) for a in ATTACKS}) == len(ATTACKS)
-    assert len({a.group for a in ATTACKS}) == 10
+    assert len(ATTACKS) >= 200 and len({(a.group, a.name) for a in ATTACKS}) == len(ATTACKS)
+    assert {a.group for a in ATTACKS} == set(
+        "hang,bomb,exit,escape,read secrets,write gradebook,network,tamper with tests,forge results,notebook structure,"
+        "page injection,leftovers".split(",")
+    )
+
+
+def test_the_judge_sees_what_a_page_runs():
+    shown = rendered(
+        submission(why="a <script>alert(1)</script> [x](javascript:alert(1)) ![x](https://evil.example/x.png)")
+    )
+    found = " ".join(active(shown))
+    assert "<script>" in found and "javascript:" in found and "evil.example" in found
+    assert active(rendered(submission())) == []
+
+
+@needs_sandbox
+def test_a_written_answer_is_shown_as_it_was_written(grader):
+    text = "Because 1 < 2 & so on: see <https://a.example/?x=1&y=2>, `a[0]`, **bold** and $x^2$!"
+    record = grader.grade(taken(submission(why=text)))
+    assert cell_of(record["notebook"], "why")["source"] == text
+
+
+@needs_sandbox
+def test_code_that_no_parser_ends_with_is_refused_with_a_reason(grader):
+    book = submission()
+    book["cells"] = [{"cell_type": "code", "metadata": {}, "source": "%pwd\n" * 600, "outputs": []}]
+    record = grader.grade(taken(book))
+    assert record["status"] == "refused" and record["score"] == 0 and "told apart" in record["reasons"][0]
+    assert not any(c["needs_manual"] for c in record["cells"])
+
+
+@needs_sandbox
+def test_outputs_of_one_submission_are_kept_up_to_a_limit(grader, monkeypatch):
+    monkeypatch.setattr(running, "KEPT", 1000)
+    book = submission()
+    for number in range(30):
+        source = "print('x' * 100)"
+        book["cells"].append({"cell_type": "code", "metadata": {}, "source": source, "id": f"p{number}", "outputs": []})
+    record = grader.grade(taken(book))
+    texts = [o["text"] for c in record["notebook"]["cells"][-30:] for o in c["outputs"]]
+    assert texts[0].startswith("xxx") and "[cut" in texts[-1] and points(record) == (3, 4)
+
+
+def test_a_flood_of_messages_ends_with_the_time():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(True)
+    stop = threading.Event()
+
+    def flood():
+        piece = b"\x00\x00\x00\x02{}" * 1000
+        while not stop.is_set():
+            try:
+                theirs.sendall(piece)
+            except OSError:
+                return
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    sandboxed = running.Sandbox(ours, -1, None, 0)
+    deadline, heard = time.monotonic() + 0.5, 0
+    while sandboxed.hear(deadline) is not None:
+        heard += 1
+    stop.set()
+    ours.close()
+    thread.join()
+    assert sandboxed.why == "late" and heard > 100
+
+
+def test_servers_are_ended_when_the_start_fails(shot, monkeypatch):
+    if not sandbox.check_machine()[-1].ok:
+        pytest.skip("no sandbox")
+    grader, started = engine.Grader(shot, LIMITS), []
+    launch = zygote.launch
+    monkeypatch.setattr(zygote, "launch", lambda *a, **k: started.append(launch(*a, **k)) or started[-1])
+    monkeypatch.setattr(engine.Grader, "_branch", lambda self, warm: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        grader.start()
+    assert started[0][0].poll() is not None and grader.process is None
 
 
 @needs_sandbox
@@ -246,3 +333,16 @@ def test_lessons_score_as_in_one_process(folder, name):
             exercise = exercise_of(answer["grade_id"])
             ours = {k: v for k, v in found.items() if exercise_of(k) == exercise and k in full}
             assert ours == pytest.approx({k: v[0] for k, v in expected.items()}), answer
+
+
+@needs_sandbox
+def test_a_file_that_cannot_be_written_is_noted_and_not_the_machines_fault(shot, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "given.txt").write_text("2")
+    tmp_path.chmod(0o755)
+    files = {name: base64.b64encode(b"3").decode() for name in ("data/mine.txt", "mine.txt")}
+    code = "def double(x):\n    return (int(open('mine.txt').read()) - 1) * x"
+    with engine.Grader(shot, LIMITS, data=tmp_path) as grader:
+        record = grader.grade(taken(submission(double=code)), files)
+    assert record["status"] == "graded" and points(record) == (3, 4)
+    assert record["notes"] == ["the file 'data/mine.txt' could not be put beside the notebook"]

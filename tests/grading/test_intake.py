@@ -185,3 +185,33 @@ def test_a_file_with_two_names_is_refused(tmp_path):
     os.link(tmp_path / "key", tmp_path / "ada" / "nb.ipynb")
     with pytest.raises(Refused, match="2 names"):
         read(tmp_path, "ada/nb.ipynb")
+
+
+def test_pasted_pictures_come_along_and_nothing_else_does():
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(20)).decode()
+    attachments = {
+        "a.png": {"image/png": png},
+        "b.png": {"image/png": base64.b64encode(b"<svg onload=x>").decode()},
+        "c.svg": {"image/svg+xml": "<svg/>"},
+        "d.png": {"image/png": [png[:10], png[10:]]},
+        "e.png": "text",
+    }
+    made, _ = parse(raw(book({"cell_type": "markdown", "metadata": {}, "source": "x", "attachments": attachments})))
+    assert made["cells"][0]["attachments"] == {"a.png": {"image/png": png}, "d.png": {"image/png": png}}
+    small = Limits(picture=10)
+    made, _ = parse(
+        raw(book({"cell_type": "markdown", "metadata": {}, "source": "x", "attachments": attachments})), small
+    )
+    assert "attachments" not in made["cells"][0]
+
+
+def test_a_large_notebook_of_an_old_format_is_not_converted():
+    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": "x" * 5000}, "worksheets": []}
+    with pytest.raises(Refused, match="at most 1,000 are converted"):
+        parse(raw(old), Limits(old=1000))
+
+
+def test_many_keys_are_looked_through_in_no_time():
+    text = "{" + ", ".join(f'"k{n}": 1' for n in range(200_000)) + ', "k199999": 2}'
+    with pytest.raises(Refused, match="k199999"):
+        parse(text.encode())

@@ -56,6 +56,9 @@ def test_the_filter(machine):
     assert verdict(machine, number("mmap"), 0, 4096, 3, 0x22) == ALLOW  # private and anonymous
     assert verdict(machine, number("mmap"), 0, 4096, 3, 0x1) == ALLOW  # shared, of a file
     assert verdict(machine, number("mmap"), 0, 4096, 3, 0x21) == ENOMEM
+    assert verdict(machine, number("mmap"), 0, 4096, 3, 0x122) == ENOMEM  # grows downwards, like a stack
+    assert verdict(machine, number("mmap"), 0, 4096, 3, 0x20022) == ALLOW  # the C library's mark for a thread's stack
+    assert verdict(machine, number("socketpair"), 1) == ALLOW and verdict(machine, number("socketpair"), 30) == EACCES
     assert verdict(machine, number("ioctl"), 0, 0x5412) == verdict(machine, number("ioctl"), 0, 0x541C) == EPERM
     assert verdict(machine, number("ioctl"), 0, 0x5401) == ALLOW
     assert verdict(machine, 1 if machine == "x86_64" else 64) == ALLOW  # write

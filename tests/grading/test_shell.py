@@ -30,6 +30,7 @@ CELLS = {
     "exit": "raise SystemExit(3)",
     "flood": "for i in range(10000): print('x' * 100)",
     "many outputs": "for i in range(100): display(i)",
+    "error behind many outputs": "for i in range(100): display(i)\n1 / 0",
     "magic": "%timeit -n1 -r1 pass",
     "await": "import asyncio\nawait asyncio.sleep(0)\n5",
     "page": "from IPython.display import HTML, Javascript, SVG, Markdown\ndisplay(HTML('<b>'), Javascript('1'), Markdown('x'))",
@@ -78,7 +79,8 @@ def test_limits(ran):
         sum(len(o.get("text", "")) for o in ran["flood"]["outputs"]) < 2200
         and "[cut" in ran["flood"]["outputs"][-1]["text"]
     )
-    assert len(ran["many outputs"]["outputs"]) == 5
+    assert len(ran["many outputs"]["outputs"]) == len(ran["error behind many outputs"]["outputs"]) == 5
+    assert ran["error behind many outputs"]["outputs"][-1]["ename"] == "ZeroDivisionError"
     assert ran["loop"]["error"] == ran["stubborn loop"]["error"] == "CellTimeoutError"
 
 

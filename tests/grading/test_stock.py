@@ -15,20 +15,6 @@ import nbformat
 import pytest
 
 from .conftest import ASSIGNMENT, NOTEBOOK, ROOT, make_course
-from .samples import points, solutions
-
-
-@pytest.fixture(scope="module")
-def expected():
-    """What each sample must score, from the points of the exercises it has right."""
-    notebook = nbformat.read(ROOT / "solutions" / ASSIGNMENT / f"{NOTEBOOK}.ipynb", as_version=4)
-    exercises = [name.rsplit("_", 1)[0] for name in sorted(solutions(notebook))]
-    return {
-        "full": points(notebook, set(exercises)),
-        "half": points(notebook, set(exercises[: len(exercises) // 2])),
-        "untouched": 0.0,
-        "endless": points(notebook, set(exercises[:-1])),
-    }
 
 
 def read_csv(path) -> dict[str, float]:
@@ -96,24 +82,6 @@ def test_formgrader_answers(graded, tmp_path):
         log.close()
 
 
-def test_lessonlib_grade_gives_the_same_scores(tmp_path, expected):
-    course = make_course(tmp_path)
-    before = (course.root / "notebooks" / ASSIGNMENT / f"{NOTEBOOK}.ipynb").read_bytes()
-    done = course.run(
-        sys.executable, "-m", "lessonlib.cli", "grade", ASSIGNMENT, "--course", str(course.root), ok=False
-    )
-    assert done.returncode == 1, done.stderr  # the endless loop is a problem, and all others are graded
-    assert read_csv(course.root / "grading" / f"{ASSIGNMENT}.csv") == pytest.approx(expected)
-    assert "endless: stopped for running too long" in done.stdout
-    assert "full: waits for manual grading" in done.stdout  # only that sample wrote an answer in words
-    assert "half: waits" not in done.stdout
-    assert (course.root / "notebooks" / ASSIGNMENT / f"{NOTEBOOK}.ipynb").read_bytes() == before
-    again = course.run(
-        sys.executable, "-m", "lessonlib.cli", "grade", ASSIGNMENT, "--course", str(course.root), ok=False
-    )
-    assert "full: graded before" in again.stdout
-
-
 def test_submissions_travel_through_the_exchange(tmp_path):
     course = make_course(tmp_path)
     shutil.rmtree(course.root / "grading" / "submitted")
@@ -124,21 +92,6 @@ def test_submissions_travel_through_the_exchange(tmp_path):
     course.nbgrader("collect", ASSIGNMENT)
     submitted = course.root / "grading" / "submitted"
     assert [p.name for p in submitted.glob(f"*/{ASSIGNMENT}/*.ipynb")] == [f"{NOTEBOOK}.ipynb"]
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["05_kv"], "has no assignment '05_kv'"),
-        ([ASSIGNMENT, "--student", "nobody"], "matches 'nobody'"),
-        ([ASSIGNMENT, "--course", "/nowhere"], "no nbgrader_config.py"),
-    ],
-)
-def test_mistakes_get_one_sentence(tmp_path, arguments, words):
-    course = make_course(tmp_path)
-    done = course.run(sys.executable, "-m", "lessonlib.cli", "grade", *arguments, ok=False)
-    assert done.returncode == 2
-    assert words in done.stderr and "Traceback" not in done.stderr
 
 
 def _get(address: str, server) -> str:

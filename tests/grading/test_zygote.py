@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +108,24 @@ def test_recorded_plain_cells_are_put_back_exactly():
     assert plain.apply(shell, 0) and shell.names == {"a": 1, "b": 2}
     assert plain.apply(shell, 1) and shell.names == {"b": 3}
     assert not plain.apply(shell, 7)
+
+
+def test_a_server_that_ends_at_once_says_why(monkeypatch):
+    monkeypatch.setattr(zygote.sandbox, "command", lambda inner, **more: ["sh", "-c", "echo 'no room' >&2; exit 1"])
+    process, control = zygote.launch({"plain": []})
+    with pytest.raises(RuntimeError, match="did not start: no room"):
+        zygote.answer(process, control)
+    assert process.poll() == 1
+
+
+def test_nbgrader_comes_without_the_grammar_that_takes_a_second():
+    code = (
+        "import sys; from lessonlib.grading.record import load_nbgrader; load_nbgrader(); "
+        "print('nbgrader.utils' in sys.modules, 'rfc3987_syntax' in sys.modules); import nbformat; "
+        "nbformat.validate(nbformat.v4.new_notebook()); print('valid')"
+    )
+    root = str(Path(zygote.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["True", "False", "valid"], done.stderr

@@ -22,7 +22,7 @@ class Attack:
     group: str
     name: str
     code: str = DOUBLE
-    double: float = 0.0
+    double: float | None = 0.0
     even: float | None = 4.0
     change: Callable | None = None
 
