@@ -13,7 +13,7 @@ from lessonlib.cli import COMMANDS
 from lessonlib.course.readme import refresh
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "AGENTS.md", "LICENSE-TEXT.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "AGENTS.md", "LICENSE-TEXT.md", "docs/grading.md")
 
 
 def commands() -> list[list[str]]:
@@ -40,7 +40,7 @@ def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not target.startswith("http"):
-            assert (ROOT / target.split("#")[0]).exists(), target
+            assert (ROOT / page).parent.joinpath(target.split("#")[0]).exists(), target
 
 
 def test_no_address_while_there_is_none():
