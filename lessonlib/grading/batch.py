@@ -141,7 +141,7 @@ class Lanes:
         waiting: dict[Future, tuple] = {}
 
         def begin(job: dict, again: bool) -> None:
-            waiting[pool.submit(self._grade, self.grader, job)] = job, self.grader, again
+            waiting[pool.submit(self.grade, self.grader, job)] = job, self.grader, again
 
         try:
             for job in jobs:
@@ -180,7 +180,8 @@ class Lanes:
             self._retired.append(grader)
             self.grader = self._open()
 
-    def _grade(self, grader, job: dict) -> dict:
+    def grade(self, grader, job: dict) -> dict:
+        """The record of a job over these servers; "failed" where the machine, not the submission, failed."""
         try:
             record = grader.grade(job["document"], job["files"])
         except Exception as error:  # a mistake in the grader must cost one unit, and be seen

@@ -371,7 +371,7 @@ class Servers(threading.Thread):
 
     def grade(self, job: dict) -> dict:
         """A record, as on one machine; from any thread."""
-        return self.lanes._grade(self.lanes.grader, job)
+        return self.lanes.grade(self.lanes.grader, job)
 
     def _start(self, stack: contextlib.ExitStack) -> batch.Lanes:
         if difference := _difference(self.bundle["versions"], _versions()):

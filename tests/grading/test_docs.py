@@ -176,10 +176,10 @@ RECORD = {
     "lanes": 2,
     "classes": {"plain": 60, "torch": 30},
     "metrics": {
-        name: {"median": value}
+        name: {"median": value, "samples": [value] * 3}
         for name, value in {
-            "plain_start": 10.0, "plain_each": 36.0, "plain_stock": 60.0,
-            "torch_start": 100.0, "torch_each": 360.0, "torch_stock": 180.0,
+            "plain_start": 10.0, "plain_each": 36.0, "plain_stock": 60.0, "plain_ours": 4.0, "plain_times_as_fast": 15.0,
+            "torch_start": 100.0, "torch_each": 360.0, "torch_stock": 180.0, "torch_ours": 8.0, "torch_times_as_fast": 22.5,
         }.items()
     },
 }  # fmt: skip
@@ -212,6 +212,7 @@ def test_table_names_what_it_is_made_from():
     """Each number of the computed part comes from the records."""
     made = scale.table(RECORD, OWN)
     assert "36 ms for a submission of small Python functions, 360 ms for a submission of torch and transformers" in made
+    assert "| 60 submissions of small Python functions | 60.0 s | 4.0 s | 15.0 |" in made and "median of 3" in made
     assert "50 ms instead of 40 ms" in made and "more than about 400,000 an hour" in made
     assert "| 1, with `nbgrader autograde` | 1 | 27.8 hours | 6.9 days |" in made
     assert "| 64 | 128 | 15.2 minutes (the head is the limit) | 16.7 minutes (the head is the limit) |" in made
