@@ -19,7 +19,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from itertools import chain
 
-from .. import __version__
 from . import canonical, engine, intake, results
 from .record import finish
 
@@ -84,7 +83,7 @@ class Task:
                 raise ValueError(f"{assignment} has no notebook in {course.folder('source', assignment)}.")
             self.notes = {name: [*shot["notes"]] for name, shot in self.snapshots.items()}
             self.data = self._ends.enter_context(course.data(assignment))
-            self.key = _hash([__version__, self.snapshots, _contents(self.data)])
+            self.key = _hash([results.sources(), self.snapshots, _contents(self.data)])
             self._ends.callback(self._end_lanes)
             self._ends = self._ends.pop_all()
         return self

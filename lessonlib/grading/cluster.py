@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import math
 import pkgutil
@@ -25,8 +24,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..paths import PACKAGE
-from . import batch, engine, sandbox
+from . import batch, engine, results, sandbox
 from .shell import Size
 
 try:
@@ -253,10 +251,7 @@ def _difference(ours: dict, theirs: dict) -> str:
 
 def _versions() -> dict[str, str]:
     """Versions on which scores may hang; "lessonlib" is a digest of its source files."""
-    digest = hashlib.sha256()
-    for file in sorted(PACKAGE.rglob("*.py")):
-        digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes())
-    found = {"Python": ".".join(platform.python_version_tuple()[:2]), "lessonlib": digest.hexdigest()[:12]}
+    found = {"Python": ".".join(platform.python_version_tuple()[:2]), "lessonlib": results.sources()}
     for name in PACKAGES:
         try:
             found[name] = version(name).partition("+")[0]  # a build for CPUs is the same to a grade as one for GPUs

@@ -7,16 +7,19 @@ A record is what `engine.Grader.grade` returns, with "assignment", "student", "n
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from .. import __version__
+from ..paths import PACKAGE
 
 
 def path(course, assignment: str, student: str, notebook: str) -> Path:
@@ -121,6 +124,15 @@ def versions() -> dict[str, str]:
     """Versions of what decides a grade."""
     made = {"lessonlib": __version__, "python": platform.python_version(), "platform": platform.platform()}
     return made | {name: version(name) for name in ("nbgrader", "ipython", "nbformat")}
+
+
+@cache
+def sources() -> str:
+    """A digest of this package's source files: checks and calculations decide points as tests do."""
+    digest = hashlib.sha256()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        digest.update(str(file.relative_to(PACKAGE)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def write_json(target: Path, value) -> Path:
