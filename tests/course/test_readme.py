@@ -13,7 +13,13 @@ from lessonlib.cli import COMMANDS
 from lessonlib.course.readme import refresh
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "AGENTS.md", "LICENSE-TEXT.md", "docs/grading.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "AGENTS.md",
+    "LICENSE-TEXT.md",
+    *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+)
 
 
 def commands() -> list[list[str]]:

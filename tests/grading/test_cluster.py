@@ -50,6 +50,13 @@ def jobs(number: int):
         yield {"student": f"s{i:03}", "notebook": "small", "document": document, "files": {}, "key": str(i), "is": name}
 
 
+def finished(coroutine) -> None:
+    """Run it to its end in a thread of its own: the main one may have a loop, that of the browser tests."""
+    thread = threading.Thread(target=asyncio.run, args=(coroutine,))
+    thread.start()
+    thread.join()
+
+
 class Machines:
     """Dask processes started for a test."""
 
@@ -354,7 +361,7 @@ def test_servers_of_a_worker_process(shot, tmp_path, monkeypatch):
         older = cluster.Keeper(json.dumps({**bundle, "versions": {"Python": "2.7"}}), None)
         older.setup(SimpleNamespace(local_directory=str(tmp_path)))
         older.grade(job)
-    asyncio.run(keeper.teardown(None))
+    finished(keeper.teardown(None))
     assert not keeper.servers.is_alive()
     with pytest.raises(cluster.Unfit, match="the run is over"):
         keeper.grade(job)
@@ -364,4 +371,4 @@ def test_servers_of_a_worker_process(shot, tmp_path, monkeypatch):
     assert points(idle.grade(job)) == (3.0, 4.0)
     idle.servers.join(10)
     assert not idle.servers.is_alive() and points(idle.grade(job)) == (3.0, 4.0)
-    asyncio.run(idle.teardown(None))
+    finished(idle.teardown(None))

@@ -32,7 +32,9 @@ STYLE = """
 @media print { .k, .s, .c, .o, .d { color: #000; } }
 code { overflow-wrap: anywhere; }
 blockquote { margin: .8em 0; padding-left: .8em; border-left: 3px solid var(--line); }
-"""
+.text :is(ul, ol) { padding-left: 1.6em; }
+.text :is(ul, ol, blockquote) :is(ul, ol, blockquote) :is(ul, ol, blockquote) :is(ul, ol, blockquote) { padding-left: 0; }
+"""  # deeper quotes and lists go no further to the right: they stay on a narrow page
 TAGS = frozenset(
     "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr img li ol p pre s strong table tbody td th thead tr ul".split()
 )
