@@ -17,6 +17,7 @@ COMMANDS = {
     "calc": ("lessonlib.commands.calc", "compute memory, context, tokens, speed, cost and switching"),
     "facts": ("lessonlib.commands.facts", "look up models, GPUs and prices, or add your own"),
     "claims": ("lessonlib.commands.claims", "which statements of the source lesson stand on which page"),
+    "verify": ("lessonlib.commands.verify", "prove that checks catch wrong answers and mutants of the solution"),
     "lint": ("lessonlib.course.lint", "check pages against the rules of CONTRIBUTING.md"),
 }
 # These are standard library only, and their `check(argv)` finds mistakes before a set-up of minutes.

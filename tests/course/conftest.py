@@ -45,16 +45,21 @@ sum(twice(x) == 2 * x for x in range(4)) * 1.0
 """
 
 
+def make(root: Path, monkeypatch) -> Path:
+    """Write the small course into `root`, which becomes the working directory."""
+    (root / "pyproject.toml").write_text('[tool.lessonlib]\nrepository = ""\nbranch = "main"\n', encoding="utf-8")
+    (root / "README.md").write_text("# x\n<!-- badges -->\n<!-- /badges -->\n", encoding="utf-8")
+    folder = root / "solutions" / "91_sample"
+    folder.mkdir(parents=True)
+    (folder / "91_sample.py").write_text(SOURCE, encoding="utf-8")
+    monkeypatch.chdir(root)
+    return root
+
+
 @pytest.fixture
 def course(tmp_path, monkeypatch) -> Path:
     """The root of the small course, which is also the working directory."""
-    (tmp_path / "pyproject.toml").write_text('[tool.lessonlib]\nrepository = ""\nbranch = "main"\n', encoding="utf-8")
-    (tmp_path / "README.md").write_text("# x\n<!-- badges -->\n<!-- /badges -->\n", encoding="utf-8")
-    folder = tmp_path / "solutions" / "91_sample"
-    folder.mkdir(parents=True)
-    (folder / "91_sample.py").write_text(SOURCE, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return make(tmp_path, monkeypatch)
 
 
 @pytest.fixture
