@@ -56,7 +56,7 @@ def one(tokens: int, cached: bool) -> dict:
     from lessonlib.page.bootstrap import cores
 
     torch.set_num_threads(cores())
-    model, _ = models.load("mini", dtype=torch.float32)
+    model, _ = models.load("target", dtype=torch.float32)
     ids = lab.made_up_ids(model, tokens)
     lab.timed_generation(model, ids, 2, cached)
     run = lab.timed_generation(model, ids, NEW, cached)
@@ -109,7 +109,7 @@ def describe(rounds: int) -> dict:
     name = f"{about['name']}, {cores()} cores" if about["device"] == "cpu" else about["name"]
     return {
         "name": "l05_decode",
-        "what": f"greedy generation of {NEW} tokens by the embedded model mini in float32",
+        "what": f"greedy generation of {NEW} tokens by the embedded model target in float32",
         "device": name,
         "versions": {
             "python": platform.python_version(),

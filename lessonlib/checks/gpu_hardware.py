@@ -198,6 +198,10 @@ def limit_memory(answer, rng):
     job, card, cards, site = cases.a_case(rng, "memory")
     cases.compare_limit(answer, (job, card, cards, site), "memory")
     cases.compare_limit(answer, (job, card, cards, card["watts"] * cards / 2), "memory")
+    job, card, cards, site = cases.a_case(rng, "bandwidth")
+    for more, wanted in ((0, "bandwidth"), (1, "memory")):  # a card that is full, and a byte too many
+        job["bytes_held"] = card["vram_gib"] * 2**30 + more
+        cases.compare_limit(answer, (job, card, cards, site), wanted)
 
 
 @property_of("l12_e4", "a circuit that is too weak, and one that just carries the cards")
@@ -206,6 +210,7 @@ def limit_power(answer, rng):
     cases.compare_limit(answer, cases.a_case(rng, "power"), "power")
     job, card, cards, _ = cases.a_case(rng, "bandwidth")
     cases.compare_limit(answer, (job, card, cards, card["watts"] * cards), "bandwidth")
+    cases.compare_limit(answer, (job, card, cards, card["watts"] * cards - 1), "power")
 
 
 @property_of("l12_e4", "24 GB of a card are 24 GiB: a job between the two fits")

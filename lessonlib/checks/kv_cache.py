@@ -236,7 +236,7 @@ def _model():
     """The embedded model, in float32 on the processor: what a check says never depends on the machine."""
     from ..models import load
 
-    return load("mini", device="cpu", dtype=torch.float32)[0]
+    return load("target", device="cpu", dtype=torch.float32)[0]
 
 
 def _ids(rng, batch: int, tokens: int) -> torch.Tensor:

@@ -42,6 +42,9 @@ def plan_at_the_edge(answer, rng):
         samples, characters, reserve, window = _job(rng, "edge")
         _compare_plan(answer, samples, characters, reserve, window)
         _compare_plan(answer, samples, characters, reserve, window - 1)
+        lowest = _bounds(samples, characters)[0] + reserve  # at best the window is full: nobody knows before counting
+        _compare_plan(answer, samples, characters, reserve, lowest)
+        _compare_plan(answer, samples, characters, reserve, lowest - 1)
 
 
 @property_of("l04_e3", "one more sample never makes the error smaller")

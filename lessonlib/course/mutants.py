@@ -109,7 +109,8 @@ def changes(node: ast.AST) -> Iterator[tuple[str, object]]:
     if isinstance(node, ast.Return) and node.value is not None:
         if isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
             yield "results swapped", lambda n: _put(n, "value", ast.Tuple(n.value.elts[::-1], ast.Load()))
-        yield "statement", _set("value", None)
+        if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            yield "statement", _set("value", None)
     if isinstance(node, ast.Assign | ast.AugAssign | ast.Expr | ast.For | ast.While | ast.If | ast.Raise):
         yield "statement", lambda n: ast.Pass()
     if isinstance(node, ast.Break):
@@ -138,7 +139,7 @@ def _other_values(value) -> list:
     if isinstance(value, int):
         return [value + 1, value - 1]
     if isinstance(value, float):
-        return [value + 1.0, value / 2] if value else [1.0]
+        return [value * 2, value / 2] if value else [1.0]
     if isinstance(value, str):
         return [value + "x"] if value else ["x"]
     return []

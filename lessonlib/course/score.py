@@ -23,8 +23,6 @@ def score(notebook: Path, answers: list[dict], environment: dict | None = None, 
     test cells of each answer's exercise]}. With a `limit` (seconds) each answer runs in a fork of its own, and one that
     takes longer, or ends its process, has 0 points and the text "stopped". RuntimeError with the process's last words
     when it fails."""
-    # A fork has none of its parent's threads: torch must not have started any.
-    single = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if limit else {}
     done = subprocess.run(
         [sys.executable, "-m", "lessonlib.course.score", str(notebook)],
         input=json.dumps({"answers": answers, "limit": limit}),
@@ -36,7 +34,6 @@ def score(notebook: Path, answers: list[dict], environment: dict | None = None, 
             "HF_HUB_OFFLINE": "1",
             "LESSONLIB_PROGRESS": "off",
             "LESSON_FACTS": "off",
-            **single,
             **(environment or {}),
         },
     )
@@ -99,6 +96,8 @@ def _in_a_fork(work, limit: float):
     if child == 0:
         try:
             os.close(read)
+            if "torch" in sys.modules:  # a fork has none of its parent's threads, and would wait for them
+                sys.modules["torch"].set_num_threads(1)
             with os.fdopen(write, "w") as pipe:
                 json.dump(work(), pipe)
         finally:

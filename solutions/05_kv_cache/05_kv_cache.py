@@ -46,7 +46,7 @@ display(
 # A text grows from one token to six. Without a cache, each step sends the whole text through the model again. Step through the drawing; `again` marks rows that an
 # earlier step had already computed.
 #
-# Then the same with a real model: `mini`, a small Llama trained for this course. The table counts rows of K and V for each layer. May they be kept? Only if later tokens
+# Then the same with a real model: `target`, a small Llama trained for this course. The table counts rows of K and V for each layer. May they be kept? Only if later tokens
 # never change them, and the causal mask sees to that: a token's K and V depend on that token and those before it. So the cell also compares the rows after five tokens with those
 # after six.
 
@@ -58,7 +58,8 @@ import torch
 from lessonlib import models
 from lessonlib.labs import kv_cache as lab
 
-model, tokenizer = models.load("mini", dtype=torch.float32)
+MODEL = "target"  # or "mini", or a Llama of the hub such as "HuggingFaceTB/SmolLM2-135M"
+model, tokenizer = models.load(MODEL, dtype=torch.float32)
 six = tokenizer("Once upon a time, there", return_tensors="pt").input_ids[:, :6].to(model.device)  # (B, L)
 rows, plain, cached = [], lab.growth(1, 6, cached=False), lab.growth(1, 6, cached=True)
 for without, with_cache, token in zip(plain, cached, six[0]):
@@ -123,7 +124,7 @@ score_properties("l05_e1", append, points=2, seed=5101)
 # ### Exercise 2: attention over the cache (12 minutes)
 #
 # Score each query with its keys, q · k / √D; hide the later keys; softmax over the keys; mix the values. The check compares values on random tensors, then makes your
-# function the attention of all six layers of `mini`, and wants the model's own logits.
+# function the attention of all layers of `target`, and wants the model's own logits.
 
 
 # %% nbgrader={"grade_id": "l05_e2_attend", "solution": true}
@@ -181,7 +182,7 @@ print(f"{ids.shape[1]} tokens: logits equal, caches equal, and both continue: {t
 #
 # **bytes = 2 × layers × K × D × S × B × bytes per value**
 #
-# Predict with the formula, then ask the tensors themselves (`numel` × `element_size`). First `mini`, here in float32, so 4 bytes a value.
+# Predict with the formula, then ask the tensors themselves (`numel` × `element_size`). First our own, here in float32, so 4 bytes a value.
 #
 # Then the models that people rent GPUs for. PyTorch's *meta* device builds their true architecture and runs it without memory: tensors have shapes and no values. The first two rows are
 # Qwen2.5-Coder-32B as it is; the next two ask *what if* it kept all its heads (multi-head attention, MHA) or a single one (multi-query, MQA).
@@ -196,7 +197,7 @@ for batch, tokens in ((1, 1), (1, 6), (1, 16), (3, 16)):
     predicted = memory.kv_cache_bytes(**shape, tokens=tokens, batch=batch, bytes_per_value=4)
     rows.append([batch, tokens, predicted, lab.cache_bytes(kept), predicted - lab.cache_bytes(kept)])
     assert predicted == lab.cache_bytes(kept)
-table(rows, ["sequences B", "tokens S", "formula, bytes", "tensors, bytes", "difference"], "mini, cache in float32")
+table(rows, ["sequences B", "tokens S", "formula, bytes", "tensors, bytes", "difference"], f"{MODEL}, cache in float32")
 
 # %%
 from lessonlib.facts import catalog
@@ -294,10 +295,10 @@ counts = [
     ["scores q · k in each head of each layer, cache", memory.scores_with_cache(1, n)],
 ]
 table(counts, ["to write 1,000 tokens", "count"])
-rows, mini = [], dict(weights=model.num_parameters(), heads=c.num_attention_heads, **shape)
+rows, small = [], dict(weights=model.num_parameters(), heads=c.num_attention_heads, **shape)
 used = big.total_params_exact - big.embedding_params_exact  # the input embedding is looked up, not multiplied
 large = dict(weights=used, heads=big.attention_heads, layers=big.layers, kv_heads=big.kv_heads, head_dim=big.head_dim)
-for name, m in (("mini", mini), ("Qwen2.5-Coder-32B", large)):
+for name, m in ((MODEL, small), ("Qwen2.5-Coder-32B", large)):
     per_key = 2 * m["layers"] * m["heads"] * m["head_dim"]  # multiply-adds a cached key costs one new token
     rows.append([name, m["weights"], per_key, round(m["weights"] / per_key)])
 header = ["model", "multiply-adds of the weights", "of each cached key", "equal at S ="]
@@ -306,7 +307,7 @@ table(rows, header, "One new token, with a cache")
 # %% tags=["nbval-ignore-output"]
 speeds = lab.speed(model, lengths=(64, 256, 896))
 rows = [[s.tokens, s.prefill * 1e3, s.uncached * 1e3, s.cached * 1e3, s.uncached / s.cached] for s in speeds]
-table(rows, ["prompt", "prefill, ms", "a token, no cache, ms", "a token, cache, ms", "times as fast"], "mini, greedy")
+table(rows, ["prompt", "prefill, ms", "a token, no cache, ms", "a token, cache, ms", "times as fast"], f"{MODEL}, greedy")
 fig, ax = page.axes()
 ax.plot([s.tokens for s in speeds], [s.uncached * 1e3 for s in speeds], label="no cache")
 ax.plot([s.tokens for s in speeds], [s.cached * 1e3 for s in speeds], label="cache")
@@ -324,7 +325,7 @@ assert speeds[-1].uncached > 1.5 * speeds[-1].cached, "after 896 tokens the cach
 # matters: in the next-token distributions over the second half of a text (mean KL divergence in bits; 0 means the same). The last rows do it with transformers' own `QuantizedCache`, whose
 # fp8 kind has a single scale for a whole tensor.
 #
-# **Fewer rows.** With a *sliding window* of W, a token sees itself and the W − 1 tokens before it. The cache stops growing, and what stood earlier is out of sight for that layer. `mini` was not
+# **Fewer rows.** With a *sliding window* of W, a token sees itself and the W − 1 tokens before it. The cache stops growing, and what stood earlier is out of sight for that layer. Ours was not
 # trained with a window, so this is the harsh case; models made for it mix windowed and full layers, as the last line shows.
 
 # %% tags=["nbval-ignore-output"]
@@ -339,7 +340,7 @@ for bits in (16, 8, 4):
 for kind, label in (("fp8", "8 bit (fp8), by transformers"), ("quanto", "4 bit (quanto), by transformers")):
     found = lab.change_in_transformers(model, ids, half, kind)
     rows.append([label, None, "not installed here" if found is None else f"{found:.5f}"])
-table(rows, ["cache", "bytes", "change (KL, bits)"], f"{half} cached tokens of mini, {ids.shape[1] - half} predicted")
+table(rows, ["cache", "bytes", "change (KL, bits)"], f"{half} cached tokens of {MODEL}, {ids.shape[1] - half} predicted")
 assert change[16] < change[8] < change[4], "fewer bits must change more"
 
 # %% tags=["nbval-ignore-output"]
@@ -349,7 +350,7 @@ for window in (0, 32, 16, 4):
     logits, _ = lab.forward(model, ids[:, half:], kept, first_position=half, window=window)
     changes.append(lab.kl_divergence(logits, exact))
     rows.append([window or "none", kept[0][0].shape[2], lab.cache_bytes(kept), f"{changes[-1]:.5f}"])
-table(rows, ["window W", "rows kept", "bytes", "change (KL, bits)"], f"mini after {half} tokens, cache in float32")
+table(rows, ["window W", "rows kept", "bytes", "change (KL, bits)"], f"{MODEL} after {half} tokens, cache in float32")
 assert changes[0] < 1e-4 < changes[-1], "no window, no change; a short one must change the predictions"
 g = catalog.model("gemma-3-27b")
 kind = dict(layers=g.layers, kv_heads=g.kv_heads, head_dim=g.head_dim, tokens=131_072)
