@@ -23,9 +23,19 @@ PEAK_BYTES = 700e6
 
 @cache
 def scored(source, environment):
-    """Solution and wrong answers of a lesson, scored once for all gates."""
+    """Solution, wrong answers and open gaps of a lesson, scored once for all gates: {"solution": {cell: [points, maximum,
+    text]}, "wrong" and "gaps": [(grade id, the same for the answer's test cells)]}."""
     answers = [{"grade_id": w.grade_id, "code": w.code} for w in wrong_answers(source)]
-    return score(built_paths(source, ROOT)[0], answers, dict(environment))
+    gaps = [{"grade_id": c.metadata.nbgrader.grade_id, "code": c.source} for c in open_gaps(source)]
+    found = score(built_paths(source, ROOT)[0], answers + gaps, dict(environment))
+    rows = [(a["grade_id"], cells) for a, cells in zip(answers + gaps, found["answers"], strict=True)]
+    return {"solution": found["solution"], "wrong": rows[: len(answers)], "gaps": rows[len(answers) :]}
+
+
+def open_gaps(source):
+    """The cells of the learner edition that wait for an answer in code."""
+    cells = nbformat.read(built_paths(source, ROOT)[1], as_version=4).cells
+    return [c for c in cells if c.metadata.get("nbgrader", {}).get("solution") and c.cell_type == "code"]
 
 
 @pytest.fixture(params=lessons())
@@ -81,14 +91,11 @@ def test_gate_2_learner_edition_runs_and_stays_small(built, no_network):
     assert peak < PEAK_BYTES, f"{peak / 1e6:.0f} MB"
 
 
-def test_gate_2_open_notebook_scores_nothing(source, built, no_network):
+def test_gate_2_open_notebook_scores_nothing(source, results):
     """The open gaps in place of the solutions: the hidden tests too must give nothing."""
-    learner = nbformat.read(built[1], as_version=4)
-    gaps = [c for c in learner.cells if c.metadata.get("nbgrader", {}).get("solution") and c.cell_type == "code"]
-    assert gaps and all("raise NotImplementedError" in c.source for c in gaps)
-    answers = [{"grade_id": c.metadata.nbgrader.grade_id, "code": c.source} for c in gaps]
-    for answer, cells in zip(answers, score(built[0], answers, no_network[0])["answers"], strict=True):
-        assert cells and all(points == 0 for points, _, _ in cells.values()), (answer["grade_id"], cells)
+    assert results["gaps"] and all("raise NotImplementedError" in c.source for c in open_gaps(source))
+    for grade_id, cells in results["gaps"]:
+        assert cells and all(points == 0 for points, _, _ in cells.values()), (grade_id, cells)
 
 
 def test_gate_3_solution_scores_full(results):
@@ -101,7 +108,7 @@ def test_gate_3_solution_scores_full(results):
 def test_gate_4_wrong_answers_are_caught_by_name(source, results):
     wrong = wrong_answers(source)
     missed = []
-    for answer, cells in zip(wrong, results["answers"], strict=True):
+    for answer, (_, cells) in zip(wrong, results["wrong"], strict=True):
         earned, possible = (sum(row[i] for row in cells.values()) for i in (0, 1))
         said = "\n".join(row[2] for row in cells.values())
         if not cells or earned >= possible:
@@ -132,10 +139,9 @@ def test_notebooks_are_up_to_date_and_small(source, built):
     assert all(path.stat().st_size < 1e6 for path in built)
 
 
-def test_breaking_the_learners_file_turns_its_check_red(source, built, no_network):
+def test_breaking_the_learners_file_turns_its_check_red(source, results):
     """The learner's file is the graded file: a right answer written into it passes, a wrong one does not."""
-    wrong = wrong_answers(source)[0]
-    cells = score(built[0], [{"grade_id": wrong.grade_id, "code": wrong.code}], no_network[0])
-    check_cell = f"{exercise_of(wrong.grade_id)}_check"
-    assert cells["solution"][check_cell][0] > 0
-    assert cells["answers"][0][check_cell][0] == 0
+    grade_id, cells = results["wrong"][0]
+    check_cell = f"{exercise_of(grade_id)}_check"
+    assert results["solution"][check_cell][0] > 0
+    assert cells[check_cell][0] == 0
