@@ -302,10 +302,12 @@ def stock(chosen: list[dict], template: Path, scratch: Path, slots: int, journal
 
 def judged(case: dict, seen: dict) -> list[str]:
     """Sentences on what was not safe in one box; the most telling first."""
+    from grading_attack_table import NOT_TRIED
+
     if not seen["ended"]:
         return ["the batch never ended, or took all memory, and was stopped from outside"]
     if "lost" in seen:
-        return [f"the box was lost: {seen['lost']}"]
+        return [NOT_TRIED]
     found, points = [], seen["points"]
     if "broken" in points:
         found.append(f"the gradebook is broken: {points['broken']}")

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 BEGIN, END = "<!-- attacks:begin (written by benchmarks/attacks.py) -->", "<!-- attacks:end -->"
+NOT_TRIED = "not tried: its box cannot hold such a file"  # in the place of what was not safe
 INTRODUCTION = """# Hostile submissions: this grader and stock nbgrader
 
 Each attack is a submission to one small assignment of two exercises, worth 3 and 4 points: most attack in the first and answer
@@ -23,7 +24,7 @@ def metrics(record: dict) -> dict:
     values = {"attacks": len(record["attacks"])}
     for side in ("ours", "stock"):
         if side in record and len(record[side]) == len(record["attacks"]):
-            values[f"{side}_unsafe"] = sum(map(bool, record[side]))
+            values[f"{side}_unsafe"] = sum(bool(found) and found != [NOT_TRIED] for found in record[side])
     for who, about in (record.get("repeats") or {}).items():
         name = who.replace(" ", "_")
         values |= {f"{name}_runs": about["runs"], f"{name}_unsafe": about["unsafe"], f"{name}_left": about["left"]}
@@ -60,6 +61,10 @@ def table(record: dict) -> str:
         lines.append(
             f"Ours as {who}: {about['runs']} runs of {about['cases']} attacks, {about['unsafe']} unsafe outcomes, "
             f"{about['left']} processes left."
+        )
+    if untried := sum(found == [NOT_TRIED] for found in record.get("stock") or []):
+        lines.append(
+            f"{untried} attacks were not tried on stock, whose boxes cannot hold such files, and count nowhere as unsafe."
         )
     lines += ["", "| Group | Attacks | Safe on ours | Safe on stock |", "|---|--:|--:|--:|"]
     lines += [f"| {g} | {c['all']} | {c['ours']} | {c['stock']} |" for g, c in sorted(groups.items())]

@@ -34,6 +34,8 @@ _WHERE = {
     "GPUPicker": "calculators",
     "SwitchCalculator": "calculators",
     "GrowingCacheFigure": "growing_cache",
+    "SamplerCalculator": "sampler",
+    "SelectionExplorer": "selection_explorer",
 }
 _MODULES = (
     "bootstrap",
