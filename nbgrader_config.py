@@ -19,8 +19,10 @@ c.CourseDirectory.feedback_directory = "grading/feedback"
 c.CourseDirectory.solution_directory = "grading/solution"  # written by nbgrader generate_solution; never `solutions`
 c.CourseDirectory.db_url = f"sqlite:///{ROOT / 'grading' / 'gradebook.db'}"
 (ROOT / "grading").mkdir(exist_ok=True)
-# The hand-edited sources and the wrong answers hold the solutions: they never leave with a release.
-c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py", "*.part", "feedback"]
+# The hand-edited sources, the wrong answers and the mutants hold the solutions: they never leave with a release.
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints", "*.pyc", "__pycache__", "*.py", "equivalent_mutants.yaml", "*.part", "feedback",
+]  # fmt: skip
 
 c.GenerateAssignment.preprocessors = STEPS
 c.ClearSolutions.code_stub = {"python": STUB}

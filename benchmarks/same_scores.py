@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
             for n, name in enumerate(names)
         ]
     record = {
-        "benchmark": "same_scores",
+        "name": "same_scores",
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "nbgrader": version("nbgrader"),

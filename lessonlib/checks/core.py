@@ -29,7 +29,7 @@ from fractions import Fraction
 # How an exercise id begins -> module of this package that registers its checks.
 TOPICS = {
     "l00": "start_here", "l01": "why_self_host", "l04": "tokens_and_context", "l05": "kv_cache",
-    "l06": "sampling", "l11": "choosing_a_model", "l12": "gpu_hardware", "l16_sel": "model_selection",
+    "l06": "sampling", "l11": "choosing_a_model", "l12": "gpu_hardware",
     "l16_vram": "vram_budget",
 }  # fmt: skip
 

@@ -35,7 +35,6 @@ _WHERE = {
     "SwitchCalculator": "calculators",
     "GrowingCacheFigure": "growing_cache",
     "SamplerCalculator": "sampler",
-    "SelectionExplorer": "selection_explorer",
 }
 _MODULES = (
     "bootstrap",

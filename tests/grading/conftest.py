@@ -47,6 +47,9 @@ def make_course(folder: Path) -> Course:
         shutil.copy(ROOT / name, root / name)
     for name in ("solutions", "notebooks"):
         shutil.copytree(ROOT / name / ASSIGNMENT, root / name / ASSIGNMENT)
+        for path in (root / name / ASSIGNMENT).glob("*.ipynb"):
+            if path.stem != NOTEBOOK:  # one task of the capstone is enough to grade
+                path.unlink()
     with open(root / "nbgrader_config.py", "a", encoding="utf-8") as file:
         file.write(f"\nc.Execute.timeout = {CELL_TIMEOUT}\n")
     solution = root / "solutions" / ASSIGNMENT / f"{NOTEBOOK}.ipynb"
