@@ -25,8 +25,8 @@ NETS = ("attention", "GRU", "LSTM")
 TRAININGS = ((1, 1000), (8, 1000), (8, 6000))  # facts and batches; 1,000 batches are what the lesson runs
 FAR = 24  # steps back and more: "far"
 LENGTHS = (64, 256, 1024)  # steps of the timed layers
-COST_LENGTHS = (256, 512, 1024)  # tokens of the measured attention; heads and head size of the model `target`
-HEADS, HEAD_DIM = 6, 64
+COST_LENGTHS = (256, 512, 1024)  # tokens of the measured attention
+HEADS, HEAD_DIM = 3, 64  # one group of query heads of the model `target`
 
 
 def main(argv: list[str]) -> int:

@@ -319,10 +319,21 @@ def touched(found: Routes, tokens: int, draws: int = 60, seed: int = 0) -> float
     return total / draws
 
 
+@contextmanager
+def one_thread():
+    """One thread for torch meanwhile: in matrices this small a second one waits more than it works, and times differ less."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def fastest(actions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Seconds of each action, the best of `rounds`, taken in turn after one warm-up: other work on the machine only adds."""
+    """Seconds of each action, the best of `rounds`, taken in turn on one thread after a warm-up: other work only adds."""
     best = dict.fromkeys(actions, math.inf)
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():
         for action in actions.values():
             action()
         for _ in range(rounds):

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ..models.training.muon import optimisers
 from ..models.training.trainer import BALANCE, balance
-from .parameters_and_moe import active, count, shape_of
+from .parameters_and_moe import active, count, one_thread, shape_of
 
 ROWS, LENGTH = 8, 128  # windows a step, bytes a window
 MUON, ADAMW = 0.02, 3e-3  # peak learning rates, of the hidden matrices and of the rest: one pair for all sizes
@@ -187,6 +187,11 @@ def train(
     The rates stay at their peak and fall in a line over the last `cooling` of a budget. One run serves all budgets: where
     a smaller one begins to cool, a copy goes off to be cooled and measured, and the run goes on (warm-up, stable, decay:
     A. Haegele and others, 2024). Models with experts get the loss that spreads their load."""
+    with one_thread():
+        return _train(model, texts, budgets, measure, seed, cooling)
+
+
+def _train(model, texts, budgets, measure, seed, cooling):
     made, random = optimisers(model, MUON, ADAMW, 0.1), np.random.default_rng(seed)
     done, results = 0, []
     for budget in sorted(budgets):

@@ -355,16 +355,16 @@ score_properties("l03_e4", attention_cost, points=2, seed=3401)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Measured: time, and the most bytes that were held at once, by a book of every tensor made and freed (what a kernel uses inside is not seen). *Written out* is the code of this lesson, which holds the matrix three times (scores, masked scores, shares). The others are kernels (tuned routines) behind PyTorch's `scaled_dot_product_attention` (SDPA): MATH builds the matrix too; FLASH goes over it
+# Measured, for one group of query heads: time, and the most bytes that were held at once, by a book of every tensor made and freed (what a kernel uses inside is not seen). *Written out* is the code of this lesson, which holds the matrix three times (scores, masked scores, shares). The others are kernels (tuned routines) behind PyTorch's `scaled_dot_product_attention` (SDPA): MATH builds the matrix too; FLASH goes over it
 # in blocks and never keeps it; EFFICIENT and CUDNN exist on GPUs only. The exponent p is that of the best fit, cost ~ nᵖ: 1 is linear, 2 quadratic.
 
 # %% tags=["nbval-ignore-output"]
 from lessonlib.labs import attention_cost as cost
 
-lengths, D = (256, 512, 1024), layer.q.shape[-1]
+lengths, group, D = (256, 512, 1024), H // K, layer.q.shape[-1]
 here = cost.backends_here(model.device)
 ways = {"written out": cost.written_out} | {name: cost.kernel(name) for name, runs in here.items() if runs}
-measured = {name: cost.measure(attend, H, D, lengths, model.device) for name, attend in ways.items()}
+measured = {name: cost.measure(attend, group, D, lengths, model.device) for name, attend in ways.items()}
 rows = []
 for name, samples in measured.items():
     last = samples[-1]
@@ -372,11 +372,11 @@ for name, samples in measured.items():
     rows.append([name, f"{1e3 * last.seconds:.1f}", powers[0], f"{last.peak / 1e6:.1f}", powers[1]])
 rows += [[f"{name}: not on this device", None, None, None, None] for name, runs in here.items() if not runs]
 header = ["attention", "ms at 1,024", "p of time", "MB at 1,024", "p of memory"]
-table(rows, header, f"One layer with {MODEL}'s {H} heads of {D} numbers; lengths 256, 512 and 1,024")
-matrix = [cost.score_bytes(H, n, 4) for n in lengths]
+table(rows, header, f"The {group} query heads of one group of {MODEL}, {D} numbers each; lengths 256, 512 and 1,024")
+matrix = [cost.score_bytes(group, n, 4) for n in lengths]
 print(f"score matrix by the formula, MB: {', '.join(f'{b / 1e6:.1f}' for b in matrix)}")
-q, k, v = cost.inputs(H, 256, D)
-assert cost.counted_flops(lambda: cost.written_out(q, k, v)) == cost.attention_flops(1, H, D, 256)  # torch's own counter
+q, k, v = cost.inputs(group, 256, D)
+assert cost.counted_flops(lambda: cost.written_out(q, k, v)) == cost.attention_flops(1, group, D, 256)  # torch's own counter
 fig, ax = page.axes()
 for name, samples in measured.items():
     ax.plot(lengths, [s.peak / 1e6 for s in samples], label=name)

@@ -328,7 +328,9 @@ for name, (model, reader, n) in runs.items():
     active = lab.active(shape, n) if n else size // 4
     rows.append([name, active, size, quality[n], *(seconds[name] * 1e3 for seconds in clock)])
 table(
-    rows, ["model", "active", "bytes held", "bits per byte", "1 token, ms", "256 tokens, ms"], "float32, this machine"
+    rows,
+    ["model", "active", "bytes held", "bits per byte", "1 token, ms", "256 tokens, ms"],
+    "float32, one thread of this machine",
 )
 rows = [[name, *lab.card(name)] for name in dict.fromkeys(["mini", EXPERTS, MODEL])]
 table(rows, ["model", "bits per byte", "trained on"], "By their cards, on all held-out documents")
@@ -391,7 +393,9 @@ assert all(m <= throughput.expected_experts(E, k, n) + 0.1 for m, n in zip(measu
 )
 blocks = lab.time_blocks((1, 64))
 rows = [[kind, size, *(seconds * 1e3 for seconds in both)] for kind, (size, both) in blocks.items()]
-table(rows, ["feed-forward part", "bytes held", "1 token, ms", "64 tokens, ms"], "Best of 15, this machine")
+table(
+    rows, ["feed-forward part", "bytes held", "1 token, ms", "64 tokens, ms"], "Best of 15, one thread of this machine"
+)
 one, many = ({kind: both[at] for kind, (_, both) in blocks.items()} for at in (0, 1))
 assert one["dense, equal active"] < one["experts"] < one["dense, equal total"]
 assert many["experts"] > 3 * one["experts"], "a batch needs many more experts"
@@ -428,7 +432,7 @@ quiz("07_parameters_and_moe")
 # %% [markdown]
 # ## Yours beside the reference
 #
-# Losses of the little models that this page trained (another Python has other library sources, so expect small differences), and the times of the three feed-forward parts, on one thread in the reference. Compare ratios.
+# Losses of the little models that this page trained (another Python has other library sources, so expect small differences), and the times of the three feed-forward parts. All of it runs on one thread, here and in the reference. Compare ratios.
 
 # %% tags=["nbval-ignore-output"]
 mine = {f"{n}_bits_on_code": bits[0] for n, bits in live} | {"mixed_bits_on_code": generalist[0]}

@@ -288,6 +288,14 @@ def test_training_learns_is_repeatable_and_leaves_the_seed_alone():
     assert alone[0] == runs[0][0], "a branch must be the run that it stands for"
 
 
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), lab.one_thread():
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+
+
 def test_experts_are_trained_evenly():
     text = training.as_bytes(["the cat sat on the mat. " * 400])
     model = training.Size(16, 1, 16, 1, experts=4).build()
