@@ -21,7 +21,10 @@ from pathlib import Path
 from . import canonical, intake
 from .record import load_nbgrader
 
-ALWAYS_IGNORED = ["wrong_answers.py", "equivalent_mutants.yaml"]  # answers of the instructor, whatever a configuration ignores
+ALWAYS_IGNORED = [
+    "wrong_answers.py",
+    "equivalent_mutants.yaml",
+]  # answers of the instructor, whatever a configuration ignores
 
 
 class Course:
