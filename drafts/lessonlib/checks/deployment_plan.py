@@ -207,7 +207,7 @@ def score_plan(answer, points: float, seed: int = 0) -> float:
                 continue
             except (Exception, SystemExit) as error:
                 text = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}"
-                print(f"l16_plan_e4: {name}: {text}")
+                print(f"l16_plan_e4: {name}: {text.removeprefix(f'{case.name}: ')}")
                 continue
             earned = 100.0 if score.points >= FULL else score.points
             total += earned / 100
