@@ -28,9 +28,11 @@ from fractions import Fraction
 
 # How an exercise id begins -> module of this package that registers its checks.
 TOPICS = {
-    "l00": "start_here", "l01": "why_self_host", "l04": "tokens_and_context", "l05": "kv_cache",
-    "l06": "sampling", "l11": "choosing_a_model", "l12": "gpu_hardware",
-    "l16_vram": "vram_budget",
+    "l00": "start_here", "l01": "why_self_host", "l02": "what_is_an_llm", "l03": "attention", "l04": "tokens_and_context",
+    "l05": "kv_cache", "l06": "sampling", "l07": "parameters_and_moe",
+    "l08": "quantization",
+    "l11": "choosing_a_model", "l12": "gpu_hardware", "l16_sel": "model_selection", "l16_vram": "vram_budget",
+    "l16_plan": "deployment_plan",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ..calc import memory
 from ..facts import catalog
 
 TOKENS, OVERHEAD, GROUP = 8192, 1.5, 128
+GPUS = (1, 2, 4, 8)  # how many work together
 CONFIGS = [
     {"name": "A", "gpus": 1, "vram_gib": 24},
     {"name": "B", "gpus": 2, "vram_gib": 32},
@@ -59,7 +60,62 @@ def record(name: str, bits: int) -> dict:
         "attention_heads": m.attention_heads,
         "kv_heads": m.kv_heads,
         "head_dim": m.head_dim,
+        "window": m.max_context,
     }
+
+
+def offers() -> list[dict]:
+    """Cards of the fact base with one list price: {"card", "vram_gib", "usd", "most"}, where `most` says how many cards one
+    machine takes: two in a desktop, eight in a server."""
+    prices = {p.id: p.usd for p in catalog.prices(own=False) if p.group == "gpu_list_prices" and p.get("usd")}
+    cards = [g for g in catalog.gpus(own=False) if g.id in prices and g.vram_gb < 300]  # no whole racks
+    return [
+        {"card": g.name, "vram_gib": g.vram_gb, "usd": prices[g.id], "most": 2 if "GeForce" in g.name else 8}
+        for g in cards
+    ]
+
+
+def serving(m: dict, offered: list[dict], users: int, context: int) -> list[dict]:
+    """Every machine on which each of `users` has `context` tokens: {"card", "gpus", "usd", "longest_context"}."""
+    found = []
+    for offer in offered if context <= m["window"] else []:
+        for gpus in (n for n in GPUS if n <= offer["most"]):
+            tokens = longest_context(m, offer["vram_gib"], gpus, users)
+            if tokens >= context:
+                usd, longest = gpus * offer["usd"], min(tokens, m["window"])
+                found.append({"card": offer["card"], "gpus": gpus, "usd": usd, "longest_context": longest})
+    return found
+
+
+def reference_choice(m: dict, offered: list[dict], users: int, context: int) -> dict | None:
+    """What `cheapest` must give: the cheapest machine that serves the load (of two that cost the same, the one with fewer
+    GPUs), or None."""
+    return min(serving(m, offered, users, context), key=lambda c: (c["usd"], c["gpus"], c["card"]), default=None)
+
+
+def longest_context(m: dict, vram_gib: float, gpus: int, users: int) -> int:
+    """The most tokens for each of `users`, whatever the model's window; 0 when not even the weights fit."""
+    room = memory.card_bytes(vram_gib) - budget(m, {"gpus": gpus}, 0).total
+    one = cache_gb(m, 1) * 1e9 * users / min(gpus, m["kv_heads"])
+    return max(0, int(room / one + 1e-6))  # a hair, so that a room made to fit exactly does
+
+
+def rank_bytes(layer, tp: int, device: str = "cpu") -> int:
+    """Bytes that one of `tp` ranks needs of a decoder layer: its slices are allocated on `device`, and the storage is asked
+    for its size (on a GPU, the allocator).
+
+    Matrices that spread (queries, keys, values, gate, up) are cut by rows, those that gather (output, down) by columns,
+    and every rank keeps the whole norms. Shoeybi and others, 2019."""
+    import torch
+
+    before, kept = torch.cuda.memory_allocated() if device == "cuda" else 0, []
+    for name, tensor in layer.state_dict().items():
+        axis = 1 if name.endswith(("o_proj.weight", "down_proj.weight")) else 0
+        shape = tensor.shape if "proj" not in name or name.endswith("o_proj.bias") else tensor.chunk(tp, axis)[0].shape
+        kept.append(torch.empty(shape, dtype=tensor.dtype, device=device))
+    if device == "cuda":
+        return torch.cuda.memory_allocated() - before
+    return sum(t.untyped_storage().nbytes() for t in kept)
 
 
 def alike(parameters: int) -> dict:

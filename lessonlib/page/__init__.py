@@ -34,9 +34,17 @@ _WHERE = {
     "GPUPicker": "calculators",
     "SwitchCalculator": "calculators",
     "GrowingCacheFigure": "growing_cache",
+    "BitViewer": "bit_viewer",
+    "AttentionMap": "attention_map",
+    "NextTokenFigure": "next_token",
+    "LossCurve": "loss_curve",
+    "TrainingCostCalculator": "training_cost",
+    "RouterExplorer": "router_explorer",
     "SamplerCalculator": "sampler",
+    "SelectionExplorer": "selection_explorer",
 }
 _MODULES = (
+    "attention_map",
     "bootstrap",
     "calculators",
     "checking",

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   kernelspec: {display_name: Python 3 (ipykernel), language: python, name: python3}
-#   lessonlib: {id: 16_capstone/vram_budget, title: A VRAM budget, minutes: 60, gpu: optional, kind: task}
+#   lessonlib: {id: 16_capstone/vram_budget, title: A VRAM budget, minutes: 75, gpu: optional, kind: task}
 # ---
 
 # %% [markdown] tags=["badges"]
@@ -25,7 +25,8 @@
 #
 # 1. **budget** weights, cache and overhead for one GPU, alone and under tensor parallelism,
 # 2. **decide** what fits by a stated rule, for any model and machine,
-# 3. **reconcile** such a budget with real tensors.
+# 3. **find** the cheapest machine for so many users, and the longest context that it gives them,
+# 4. **reconcile** such a budget with real tensors.
 #
 # *You need:* lesson 05. Letters as there: K key-value heads, D head size.
 
@@ -61,8 +62,6 @@ bars = [
     for tp in (1, 2, 4, 8)
 ]
 svg(*memory_stacks(bars))
-
-# %%
 predict("l16_vram_p1", "How many of the nine combinations fit?", options=["5 or 6", "7", "8", "all 9"])
 
 # %% [markdown]
@@ -119,13 +118,14 @@ score_properties("l16_vram_e1", weights_gb, points=3, seed=161)
 # The models of this task, as your functions get them: a dict each. First with rounded sizes, then exact.
 
 # %%
-from lessonlib.labs.vram_budget import CONFIGS, exact_models, round_models
+from lessonlib.labs.vram_budget import CONFIGS, exact_models, offers, round_models
 
 fields = list(exact_models()[0])
 for which, made in (("rounded", round_models()), ("exact", exact_models())):
     columns = [[field, *(m[field] for m in made)] for field in fields]
     table(columns[1:], ["field", *columns[0][1:]], f"{which}, as of {big.as_of}")
 print("machines:", *CONFIGS, sep="\n  ")
+table([list(o.values()) for o in offers()], ["card", "GiB", "list price, USD", "most in one machine"], "for exercise 5")
 
 # %% [markdown]
 # ### Exercise 2: gigabytes of cache (5 minutes)
@@ -159,6 +159,7 @@ score_properties("l16_vram_e2", cache_gb, points=3, seed=162)
 
 # %%
 from lessonlib.labs import kv_cache as lab
+from lessonlib.labs import vram_budget as task
 from lessonlib.models import shapes
 
 small = shapes.build("qwen2.5-coder-32b", layers=2, thin=True, device="cpu")
@@ -169,7 +170,6 @@ predicted = memory.kv_cache_bytes(layers=2, kv_heads=8, head_dim=128, tokens=100
 print(f"cache of 2 layers, 100 tokens: predicted {predicted:,} bytes, tensors hold {real:,} bytes")
 assert predicted == real
 
-# %%
 whole = shapes.build("llama-3.3-70b")
 counted = sum(p.numel() * p.element_size() for p in whole.parameters())
 stated = memory.weight_bytes(catalog.model("llama-3.3-70b").total_params_exact, 16)
@@ -178,6 +178,20 @@ assert counted == stated
 
 # %% [markdown]
 # ## One GPU's share
+#
+# Tensor parallelism cuts matrices, not layers: each rank holds a slice of every one. Here one decoder layer of the 32B model's shape is cut in two, as Megatron does it; a rank's slices are allocated
+# on this machine, and their storage is asked for its bytes.
+
+# %% tags=["nbval-ignore-output"]
+layer = shapes.build("qwen2.5-coder-32b", layers=1).model.layers[0]  # on the meta device
+device = "cuda" if torch.cuda.is_available() else "cpu"
+whole = sum(p.numel() * p.element_size() for p in layer.parameters())
+rows = [[tp, held := task.rank_bytes(layer, tp, device), f"{held * tp / whole - 1:.4%}"] for tp in (1, 2, 4, 8)]
+table(rows, ["GPUs", "bytes of one GPU", "more than 1 / tp"], f"one layer in 16 bits, allocated on {device}")
+assert all(whole / tp <= held < 1.01 * whole / tp + 4096 for tp, held, _ in rows), "a rank holds its share, and the norms"
+
+# %% [markdown]
+# What is more than the share are the norms, which every rank keeps whole: too little to budget for.
 #
 # ### Exercise 3: what one GPU holds (8 minutes)
 #
@@ -241,6 +255,52 @@ score_properties("l16_vram_e4", budget_table, points=8, seed=164)
 ### END HIDDEN TESTS
 
 # %% [markdown]
+# ## Many users, and a price
+#
+# Offers are dicts too, shown above: a card, its size, the price of one card, and how many of them one machine takes (two in a desktop, eight in a server). A machine works with 1, 2, 4 or 8 of them, at most `most`.
+#
+# ### Exercise 5: the cheapest machine (15 minutes)
+#
+# Each of `users` has a context of `context` tokens at the same time; the cache has 2 bytes a value, and the overhead is as before. Return `{"card": name, "gpus": number, "usd": price of the machine,
+# "longest_context": tokens}` of the cheapest machine that serves them (of two that cost the same, the one with fewer GPUs), or `None`. `longest_context` is the most whole tokens that each user could have there; no memory
+# makes it longer than the model's `window`.
+
+
+# %% nbgrader={"grade_id": "l16_vram_e5_cheapest", "solution": true}
+def cheapest(model, offers, users, context):
+    """The cheapest machine that serves so many users of the model, as a dict, or None."""
+    ### BEGIN SOLUTION
+    if context > model["window"]:
+        return None
+    weights, one = weights_gb(model["parameters"], model["bits"], model["kept_16bit"], model["group"]), cache_gb(model, 1)
+    found = []
+    for offer in offers:
+        for gpus in (1, 2, 4, 8):
+            if gpus > offer["most"]:
+                continue
+            empty = per_gpu_gb(weights, 0, model["kv_heads"], gpus, 1.5)
+            token = per_gpu_gb(0, users * one, model["kv_heads"], gpus, 0)
+            tokens = int((offer["vram_gib"] * 2**30 / 1e9 - empty) / token)
+            if tokens >= context:
+                found.append((gpus * offer["usd"], gpus, offer["card"], min(tokens, model["window"])))
+    return dict(zip(("usd", "gpus", "card", "longest_context"), min(found))) if found else None
+    ### END SOLUTION
+
+
+hints("l16_vram_e5")
+
+# %% nbgrader={"grade_id": "l16_vram_e5_check", "grade": true, "points": 2}
+check("l16_vram_e5", cheapest)
+
+# %% nbgrader={"grade_id": "l16_vram_e5_hidden", "grade": true, "points": 8}
+# Hidden tests stand here when your work is graded: two points for each of four properties.
+### BEGIN HIDDEN TESTS
+score_properties("l16_vram_e5", cheapest, points=8, seed=165)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# The cheapest machine is not the best: memory says what fits, bandwidth and compute say how fast it answers (lesson 12), and cards that work together need a link between them.
+#
 # ### Written part: how tight is the 32B model on machine A? (5 minutes, 3 points, graded by hand)
 #
 # In three or four sentences: what remains free, what would use it up, and what would you change first? One point each:
@@ -266,8 +326,6 @@ score_properties("l16_vram_e4", budget_table, points=8, seed=164)
 # Common slips, each on a model where it turns the verdict around. The card has 24 GiB<!-- fact:gpus/rtx-4090/vram_gb -->; the files are group-128, and none of these models is in your table.
 
 # %%
-from lessonlib.labs import vram_budget as task
-
 room, rows = memory.card_bytes(24) / 1e9, []
 for slip in task.slips(card_gib=24):
     words = ["fits" if fits else "too large" for fits in (slip.right_gb <= room, slip.wrong_gb <= slip.room_gb)]
@@ -327,7 +385,8 @@ page.theme.emit(margin, "[the margin, folded away]")
 #
 # 1. To **budget** one GPU: its share of the weights, its own key-value heads, the whole overhead.
 # 2. To **decide** by a stated rule: bytes against bytes, GiB for cards.
-# 3. To **reconcile** the budget with real tensors: a packed matrix, a cache, a 70B parameter count.
+# 3. To **find** the cheapest machine: weights once, caches for all users, and what is left says how long a context may be.
+# 4. To **reconcile** the budget with real tensors: a packed matrix, a cache, a rank's slices, a 70B parameter count.
 #
 # The exact 32B file takes 19.3 GB<!-- claim:S12-002 --> and the 70B file 39.8 GB<!-- claim:S12-003 -->; caches at 8,192 tokens are 0.805 GB<!-- claim:S12-004 --> for Yi-Coder-9B and 2.147 GB<!-- claim:S12-005 --> for
 # the 32B model. The source lesson has other numbers here:

@@ -22,6 +22,7 @@ NAMES = {
     "l16_vram_e2": "cache_gb",
     "l16_vram_e3": "per_gpu_gb",
     "l16_vram_e4": "budget_table",
+    "l16_vram_e5": "cheapest",
 }
 
 
@@ -139,9 +140,28 @@ def listed_table(models, configs, tokens=8192):
     ]  # fmt: skip
 
 
+def searched_choice(model, offers, users, context):
+    """Tokens found by halving an interval, machines sorted with pandas-like keys; numbers of NumPy."""
+    choices = []
+    for offer in offers:
+        for gpus in range(1, offer["most"] + 1):
+            low, high = -1, model["window"]
+            while gpus in (1, 2, 4, 8) and low < high:
+                middle = (low + high + 1) // 2
+                need = task.budget(model, {"gpus": gpus}, 0).total
+                need += task.cache_gb(model, middle) * 1e9 * users / min(gpus, model["kv_heads"])
+                low, high = (middle, high) if need <= offer["vram_gib"] * 1024**3 else (low, middle - 1)
+            if low >= context:
+                choices.append(
+                    {"longest_context": low, "card": offer["card"], "gpus": gpus, "usd": np.int64(gpus * offer["usd"])}
+                )
+    return sorted(choices, key=lambda c: (c["usd"], c["gpus"]))[0] if choices else None
+
+
 @pytest.mark.parametrize(
     "name, answer",
     [
+        ("l16_vram_e5", searched_choice), ("l16_vram_e5", task.reference_choice),
         ("l16_vram_e1", numpy_weights), ("l16_vram_e1", exact_weights), ("l16_vram_e2", counted_cache),
         ("l16_vram_e3", heads_share), ("l16_vram_e4", listed_table), ("l16_vram_e1", task.weights_gb),
         ("l16_vram_e2", task.cache_gb), ("l16_vram_e4", task.reference_table),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import platform
 import shutil
 from pathlib import Path
 
@@ -23,9 +22,6 @@ def export(run: Run, folder: Path) -> dict:
     tried as its draft. Everything is written beside and moved into place;
     an older export is replaced as a whole. Returns the record."""
     import torch
-    import transformers
-
-    from ..device import describe_device
 
     model, tokenizer, state, shape = load_checkpoint(run)
     model = model.to(torch.bfloat16)
@@ -36,7 +32,6 @@ def export(run: Run, folder: Path) -> dict:
     for path in partial.iterdir():
         path.chmod(0o644)  # safetensors writes for the owner only, and an installed course is read by all
     model = model.float()
-    device = describe_device(run.device)
     record = {
         "name": shape.name,
         "purpose": PURPOSE.get(shape.name, "a model of one's own"),
@@ -51,12 +46,8 @@ def export(run: Run, folder: Path) -> dict:
         "bits_per_byte": evaluate_parts(model, tokenizer, run.corpus),
         **measure(partial, run.teacher if shape.teacher else None),
         "best_tokens": state.get("best_tokens", state["tokens"]),
-        "device": f"{device['name']} ({device['device']})",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "device": state["device"],
+        "versions": state["versions"],
         "date": datetime.date.today().isoformat(),
         "weights_sha256": hashlib.sha256((partial / "model.safetensors").read_bytes()).hexdigest(),
         "valid_curve": state["valid"],

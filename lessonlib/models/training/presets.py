@@ -67,7 +67,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("mini", 192, 6, 6, 2, 512, batch=8, long_share=0.0, tokens=25_000_000, mix=dict(SMALL_MIX)),
+        Preset("mini", 192, 6, 6, 2, 512, batch=48, long_share=0.0, tokens=80_000_000, mix=dict(SMALL_MIX)),
         Preset("target", 384, 9, 6, 2, 1024, dropout=0.1, muon=0.01, adamw=1.5e-3, start="mini"),
         Preset("draft", 256, 2, 4, 2, 704, teacher="target", distil_share=0.6),
         Preset("moe", 192, 6, 6, 2, 192, experts=8, active_experts=2, muon=0.01, adamw=1.5e-3, start="mini"),

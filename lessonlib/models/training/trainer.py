@@ -54,6 +54,23 @@ def rate(progress: float, decay: float = 0.35) -> float:
     return max(min(1.0, (1 - progress) / max(decay, 1e-9)), 0.02)
 
 
+def where(device: str) -> dict:
+    """The device that trains and the versions of what it runs: an export may be written on another machine."""
+    import platform
+
+    import transformers
+
+    from ..device import describe_device
+
+    about = describe_device(device)
+    versions = {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+    }
+    return {"device": f"{about['name']} ({about['device']})", "versions": versions}
+
+
 def get_tokenizer(run: Run):
     """The run's tokenizer: taken over or trained once, then read from the output folder."""
     from tokenizers import Tokenizer
@@ -77,9 +94,10 @@ def train(run: Run, resume: bool = False, report=print, stop_after: int | None =
     early, as a kill right after a checkpoint would.
 
     The output folder gets tokenizer.json, the token arrays, checkpoint.pt and best.pt (written beside and renamed). The
-    state holds step, tokens, seconds, the loss curve and `valid`, the looks at held-out text as [tokens, bits per byte];
-    best.pt has the weights of the best look, and the run ends early when, with the rate falling, PATIENCE looks brought
-    none better. ValueError when the folder holds a checkpoint and `resume` is false, so that no run is ever overwritten."""
+    state holds step, tokens, seconds, device, versions, the loss curve and `valid`, the looks at held-out text as [tokens,
+    bits per byte]; best.pt has the weights of the best look, and the run ends early when, with the rate falling, PATIENCE
+    looks brought none better. ValueError when the folder holds a checkpoint and `resume` is false, so that no run is ever
+    overwritten."""
     run.out.mkdir(parents=True, exist_ok=True)
     checkpoint = run.out / "checkpoint.pt"
     if checkpoint.exists() and not resume:
@@ -93,6 +111,7 @@ def train(run: Run, resume: bool = False, report=print, stop_after: int | None =
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
     state = saved["state"] if saved else {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
     state.setdefault("valid", [])
+    state |= where(run.device)
     state["looked"] = min(state.get("looked", 0.0), _progress(state, run))  # a longer budget turns progress back
     model = (_model(shape) if saved or not shape.start else _grown(run, tokenizer)).to(run.device).train()
     made = optimisers(model, shape.muon, shape.adamw, shape.weight_decay)
