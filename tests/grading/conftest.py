@@ -17,7 +17,7 @@ from .attacks.assignment import instructor
 from .samples import points, samples, solutions
 
 ROOT = Path(__file__).resolve().parents[2]
-ASSIGNMENT, NOTEBOOK = "16_capstone", "vram_budget"
+ASSIGNMENT, NOTEBOOK, EXERCISES = "16_capstone", "vram_budget", "l16_vram_"
 CELL_TIMEOUT = 30  # seconds; the endless loop runs into it once for each test cell of its exercise
 
 
@@ -50,6 +50,8 @@ def make_course(folder: Path) -> Course:
         for path in (root / name / ASSIGNMENT).glob("*.ipynb"):
             if path.stem != NOTEBOOK:  # one task of the capstone is enough to grade
                 path.unlink()
+    with open(root / "solutions" / ASSIGNMENT / "wrong_answers.py", "a", encoding="utf-8") as file:
+        file.write(f"\nWRONG_ANSWERS = [w for w in WRONG_ANSWERS if w.grade_id.startswith({EXERCISES!r})]\n")
     with open(root / "nbgrader_config.py", "a", encoding="utf-8") as file:
         file.write(f"\nc.Execute.timeout = {CELL_TIMEOUT}\n")
     solution = root / "solutions" / ASSIGNMENT / f"{NOTEBOOK}.ipynb"
