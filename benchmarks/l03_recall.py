@@ -2,7 +2,7 @@
 attention costs against length.
 
     python benchmarks/l03_recall.py            writes benchmarks/results/l03_recall.json
-    python benchmarks/l03_recall.py --device cuda --out FILE        times and costs on a GPU (training stays on the processor)
+    python benchmarks/l03_recall.py --device cuda        times and costs on a GPU; recall is no matter of the device
     python benchmarks/l03_recall.py --keep FILE        keeps every sample there, and goes on after a stop
 
 Each sample is one training (net, facts, steps, seed) or one set of timings in a fresh process. The code that runs is
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from statistics import median, stdev
 
-RESULT = Path(__file__).parent / "results" / "l03_recall.json"
+RESULTS = Path(__file__).parent / "results"
 NETS = ("attention", "GRU", "LSTM")
 TRAININGS = ((1, 1000), (8, 1000), (8, 6000))  # facts and batches; 1,000 batches are what the lesson runs
 FAR = 24  # steps back and more: "far"
@@ -33,8 +33,10 @@ def main(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description="Measure recall over distance, and what attention costs.")
     parser.add_argument("--rounds", type=int, default=3, help="seeds, and processes of timings (default: 3)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda, for the timings (default: cpu)")
-    parser.add_argument("--out", type=Path, default=RESULT, help="the record to write")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for times alone (default: cpu)")
+    parser.add_argument(
+        "--out", type=Path, help="the record to write (default: l03_recall.json, on a GPU l03_recall_gpu.json)"
+    )
     parser.add_argument("--keep", type=Path, help="a file for the samples, to go on after a stop")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -47,18 +49,20 @@ def main(argv: list[str]) -> int:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     samples = collect(options.rounds, options.device, options.keep)
     record = describe(options.rounds) | {"load_before": load} | summary(samples, options.rounds)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    out = options.out or RESULTS / f"{record['name']}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: entry["median"] for name, entry in record["metrics"].items()}))
     return 0
 
 
-def jobs(rounds: int) -> list[tuple[str, ...]]:
-    """What each process measures: ("timings", round) or ("train", net, facts, steps, seed)."""
+def jobs(rounds: int, device: str = "cpu") -> list[tuple[str, ...]]:
+    """What each process measures: ("timings", round), and on a processor ("train", net, facts, steps, seed)."""
     found = []
     for seed in range(rounds):
         found.append(("timings", str(seed)))
-        found += [("train", net, str(facts), str(steps), str(seed)) for facts, steps in TRAININGS for net in NETS]
+        if device == "cpu":
+            found += [("train", net, str(facts), str(steps), str(seed)) for facts, steps in TRAININGS for net in NETS]
     return found
 
 
@@ -82,7 +86,7 @@ def one(job: list[str], device: str) -> dict:
 def collect(rounds: int, device: str, keep: Path | None) -> dict[str, dict]:
     """The result of every job by its words, each from a process of its own."""
     done = json.loads(keep.read_text()) if keep and keep.is_file() else {}
-    for job in jobs(rounds):
+    for job in jobs(rounds, device):
         name = " ".join(job)
         if name in done:
             continue
@@ -108,7 +112,8 @@ def summary(samples: dict[str, dict], rounds: int) -> dict:
     def runs(net, facts, steps):
         return [samples[f"train {net} {facts} {steps} {seed}"] for seed in range(rounds)]
 
-    for facts, steps in TRAININGS:
+    trained = any(name.startswith("train") for name in samples)
+    for facts, steps in TRAININGS if trained else ():
         for net in NETS:
             found = runs(net, facts, steps)
             label = f"{net.lower()}_of_{facts}_after_{steps}"
@@ -141,7 +146,7 @@ def describe(rounds: int) -> dict:
     about = describe_device()
     name = f"{about['name']}, {cores()} cores" if about["device"] == "cpu" else about["name"]
     return {
-        "name": "l03_recall",
+        "name": "l03_recall" if about["device"] == "cpu" else "l03_recall_gpu",
         "what": "recall of facts by one attention layer, a GRU and an LSTM of about as many parameters; time of these layers; "
         f"time and memory of attention with {HEADS} heads of {HEAD_DIM}",
         "device": name,

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-RESULT = Path(__file__).parent / "results" / "l05_decode.json"
+RESULTS = Path(__file__).parent / "results"
 LENGTHS = (64, 256, 896)
 NEW = 9  # tokens a run: 1 of the prefill, 8 of the decode
 
@@ -29,7 +29,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Measure decode with and without a key-value cache.")
     parser.add_argument("--rounds", type=int, default=7, help="samples of each variant (default: 7)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
-    parser.add_argument("--out", type=Path, default=RESULT, help="the record to write")
+    parser.add_argument(
+        "--out", type=Path, help="the record to write (default: l05_decode.json, on a GPU l05_decode_gpu.json)"
+    )
     parser.add_argument("--one", nargs=2, metavar=("TOKENS", "CACHED"), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     os.environ["LESSON_DEVICE"] = options.device
@@ -41,8 +43,9 @@ def main(argv: list[str]) -> int:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     samples = collect(options.rounds, options.device)
     record = describe(options.rounds) | {"load_before": load, "metrics": metrics(samples)}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    out = options.out or RESULTS / f"{record['name']}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: entry["median"] for name, entry in record["metrics"].items()}))
     return 0
 
@@ -108,7 +111,7 @@ def describe(rounds: int) -> dict:
     about = describe_device()
     name = f"{about['name']}, {cores()} cores" if about["device"] == "cpu" else about["name"]
     return {
-        "name": "l05_decode",
+        "name": "l05_decode" if about["device"] == "cpu" else "l05_decode_gpu",
         "what": f"greedy generation of {NEW} tokens by the embedded model target in float32",
         "device": name,
         "versions": {

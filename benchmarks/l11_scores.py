@@ -21,7 +21,7 @@ from statistics import median
 RESULT = Path(__file__).parent / "results" / "l11_scores.json"
 # Metric -> model and the word that the prompt calls the task.
 VARIANTS = {f"solved_by_{name}": (name, "Copy") for name in ("target", "moe", "mini", "draft")}
-VARIANTS |= {f"solved_by_{name}_with_another_word": (name, "Repeat") for name in ("target", "moe", "mini")}
+VARIANTS |= {f"solved_by_{name}_with_another_word": (name, "Say again") for name in ("target", "moe", "mini")}
 
 
 def main(argv: list[str]) -> int:

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-RESULT = Path(__file__).parent / "results" / "l12_roofline.json"
+RESULTS = Path(__file__).parent / "results"
 UNITS = {
     "bandwidth": "GB/s",
     "peak": "GFLOP/s",
@@ -39,7 +39,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Measure the roofline of a device and a model's place under it.")
     parser.add_argument("--rounds", type=int, default=7, help="fresh processes (default: 7)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
-    parser.add_argument("--out", type=Path, default=RESULT, help="the record to write")
+    parser.add_argument(
+        "--out", type=Path, help="the record to write (default: l12_roofline.json, on a GPU l12_roofline_gpu.json)"
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     os.environ["LESSON_DEVICE"] = options.device
@@ -51,8 +53,9 @@ def main(argv: list[str]) -> int:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     rounds = collect(options.rounds, options.device)
     record = describe(options.rounds) | {"load_before": load, "metrics": metrics(rounds)}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    out = options.out or RESULTS / f"{record['name']}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: entry["median"] for name, entry in record["metrics"].items()}))
     return 0
 
@@ -103,7 +106,7 @@ def describe(rounds: int) -> dict:
     about = describe_device()
     name = f"{about['name']}, {cores()} cores" if about["device"] == "cpu" else about["name"]
     return {
-        "name": "l12_roofline",
+        "name": "l12_roofline" if about["device"] == "cpu" else "l12_roofline_gpu",
         "what": "bandwidth of a stream larger than the caches, a float32 matrix product, and decoding of a slice of a real "
         "model with random weights",
         "device": name,

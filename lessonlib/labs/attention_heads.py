@@ -181,12 +181,12 @@ class SwitchedOff:
 
 
 def switch_off(model, tokenizer, scores: Scores, text_ids: torch.Tensor) -> list[SwitchedOff]:
-    """The model whole, then without its best induction head, its best two, its best previous-token head, and a control
-    head; measured on lists of everyday words said twice and on a text."""
+    """The model whole, then without its best induction head, its best two, its best two previous-token heads, and a
+    control head; measured on lists of everyday words said twice and on a text."""
     lists = word_rows(tokenizer)
     sets = {
         "all heads": [], "without best induction": scores.best("induction"),
-        "without two induction": scores.best("induction", 2), "without best previous-token": scores.best("previous"),
+        "without two induction": scores.best("induction", 2), "without two previous-token": scores.best("previous", 2),
         "without a control": control_heads(scores),
     }  # fmt: skip
     found = []

@@ -15,10 +15,11 @@ from . import theme
 
 
 def compare(name: str, values: dict) -> None:
-    """Show `values` ({metric: number, or a list of samples}) beside the stored record `name`, with the ratio. Without
-    a record the table says so and shows your numbers alone."""
+    """Show `values` ({metric: number, or a list of samples}) beside the stored record `name`, with the ratio, and beside
+    the same measurement on a GPU, where there is a record `name`_gpu. Without a record the table says so and shows your
+    numbers alone."""
     record = load(name)
-    rows, header, caption = comparison(name, values, record)
+    rows, header, caption = comparison(name, values, record, load(f"{name}_gpu"))
     html, text = theme.table_html(rows, header, caption), theme.table_text(rows, header, caption)
     missing = f"There is no reference measurement {name!r} yet: these are your numbers alone."
     if record is None:
@@ -26,8 +27,8 @@ def compare(name: str, values: dict) -> None:
     theme.emit(html, text)
 
 
-def comparison(name: str, values: dict, record: dict | None) -> tuple[list, list, str]:
-    """Rows, header and caption of that table."""
+def comparison(name: str, values: dict, record: dict | None, gpu: dict | None = None) -> tuple[list, list, str]:
+    """Rows, header and caption of that table; `gpu` is the record of a GPU, which may lack metrics."""
     stored = (record or {}).get("metrics", {})
     unknown = [m for m in values if record is not None and m not in stored]
     if unknown:
@@ -41,11 +42,16 @@ def comparison(name: str, values: dict, record: dict | None) -> tuple[list, list
             continue
         reference = stored[metric]["median"]
         ratio = f"{mine / reference:,.2f} times" if reference else "–"
-        rows.append([f"{label} ({stored[metric]['unit']})", float(mine), float(reference), ratio])
+        row = [f"{label} ({stored[metric]['unit']})", float(mine), float(reference), ratio]
+        there = (gpu or {}).get("metrics", {}).get(metric)
+        rows.append(row + [float(there["median"]) if there else None] if gpu else row)
     if record is None:
         return rows, ["metric", "this machine"], f"Yours: {name}"
     header = ["metric", "this machine", f"reference: {record['device']}", "yours / reference"]
-    return rows, header, f"Yours beside the reference of {record['date']}"
+    caption = f"Yours beside the reference of {record['date']}"
+    if gpu:
+        return rows, [*header, f"on a GPU: {gpu['device']}"], f"{caption} and a GPU's of {gpu['date']}"
+    return rows, header, caption
 
 
 def load(name: str) -> dict | None:

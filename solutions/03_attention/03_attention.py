@@ -218,10 +218,11 @@ best = {name: (getattr(found, kind).max(), *found.best(kind)[0]) for kind, name 
 said = "; ".join(f"{name} best in layer {a}, head {b} with {top:.2f}" for name, (top, a, b) in best.items())
 show(fig, alt=f"Three maps of layer by head, most fields dark and few bright: {said}. The best three are numbered.")
 assert found.previous.max() > 3 * found.previous.median() and found.induction.max() > 3 * found.induction.median()
+assert MODEL != "target" or 0.4 < found.induction.max() < 0.65 and 0.3 < found.first.max() < 0.65
 page.claims(["S03-003"], "Jobs of heads in the source lesson")
 
 # %% [markdown]
-# A few heads stand out; most do nothing that has a name here. In `target` even the best induction head spends only about half of its attention on copying, and no head is a strong sink: the model is small and was trained briefly. The papers below found both
+# A few heads stand out; most do nothing that has a name here. In `target` the best induction head spends about half of its attention on copying, and the best sink about as much on the first token: the model is small. The papers below found both
 # much stronger in larger models.
 #
 # ### Exercise 3: a score that finds heads (8 minutes)
@@ -264,22 +265,23 @@ header = ["heads (layer.head)", "loss, first copy", "loss, second copy", "logit 
 caption = "Everyday words said twice. Logit gain: the right word's logit above the average one, second copy minus first"
 table([case.row(name) for name, cases in off.items() for case in cases], header, caption)
 for name, one, scores in ((MODEL, model, found), ("mini", small, small_found)):
-    with heads.without(one, scores.best("previous")):
+    with heads.without(one, scores.best("previous", 2)):
         score = heads.induction_scores(one)[scores.best("induction")[0]]
-    print(f"{name}: best induction score {scores.induction.max():.2f}, with the previous-token head off {score:.2f}")
+    print(f"{name}: best induction score {scores.induction.max():.2f}, with two previous-token heads off {score:.2f}")
 noise, guessing = heads.copying(model, heads.random_rows(model, 32)), torch.tensor(config.vocab_size).log()
 print(f"{MODEL}, random tokens for words: loss {noise.first_loss:.1f}, second copy {noise.second_loss:.1f}, "
       f"guessing {guessing:.1f}; logit gain {noise.second_logit - noise.first_logit:.1f}")  # fmt: skip
 assert noise.second_loss < noise.first_loss - 0.5 and noise.second_logit > noise.first_logit
 for name in {MODEL, "mini"} & {"target", "mini"}:
     whole, one, two, previous, control = (case.words.second_loss for case in off[name])
-    assert previous > two > one > whole + 0.1 > control
-assert score < 0.5 * small_found.induction.max(), "in mini, the induction head needs the previous-token head"
+    assert two > one > whole + 0.1 > control and previous > whole + 0.3
+assert score < 0.5 * small_found.induction.max(), "in mini, the induction head needs the previous-token heads"
 
 # %% [markdown]
-# In both models of the course the second copy is foreseen much better than the first. Without the best induction head it gets worse, without two of them worse still, and the control costs nothing. The surprise: the **previous-token** head of an
-# early layer costs most, though it copies nothing. The lines below the table tell why: without it, the induction head is lost. One head writes *what stood before me* into each token's state, another, layers later, searches for exactly that: a circuit. On
-# the story all this is hardly seen. (On noise there is a gain too, but in the course's models the loss stays above guessing: they never saw such text.)
+# In both models of the course the second copy is foreseen much better than the first. Without the best induction head it gets worse, without two of them worse still, and the control changes little. The surprise: two **previous-token** heads of
+# early layers matter as well, though they copy nothing. The lines below the table tell why: without them, the induction head no longer finds its place. One head writes *what stood before me* into each token's state, another, layers later, searches for
+# exactly that: a circuit. `mini` can hardly copy without it; the larger `target` has more heads that do each job, and loses less. On the story all this is hardly seen. (On noise there is a gain too, but in the course's models the loss does not get
+# below guessing: they never saw such text.)
 #
 # ## Why this replaced recurrence
 #

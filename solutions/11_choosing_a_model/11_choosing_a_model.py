@@ -313,10 +313,11 @@ scores = lab.resampled(right["target"], 20)
 print(f"target on 20 items: the middle 95 % of draws score {scores[50]:.0f} to {scores[-51]:.0f} %")
 reveal("l11_p2", flips["target", "moe"][2], unit="of 100 draws")
 assert flips["target", "moe"][2] > 5 > flips["target", "moe"][-1], "20 items must flip, 164 hardly"
+assert lab.bits_per_byte("draft") < lab.bits_per_byte("mini") and sum(right["draft"]) < sum(right["mini"])
 
 # %% [markdown]
-# Two lessons. With 20 items, `target` is not ahead of `moe` in about one draw of six; with 164 that hardly happens. And the two measures disagree about `moe` and `mini`: nearly the same in bits per byte, far apart
-# in copying. (`draft` learned to imitate `target` on plain text, and copies nothing at all.) A score measures its own task, so take one that looks like yours.
+# Two lessons. With 20 items, `target` is often not ahead of `moe`; with 164 that hardly happens. And the two measures disagree about `draft` and `mini`: `draft` learned to imitate `target` on plain text and
+# predicts text better, but its two layers copy fewer lists right. A score measures its own task, so take one that looks like yours.
 #
 # ### Exercise 4: rank what is left (10 minutes)
 #
@@ -369,20 +370,21 @@ table(sorted(rows, key=lambda row: str(row[0])), header, "HumanEval; 14,336 toke
 #
 # ## What breaks it
 #
-# A benchmark is its items **and** the way they are asked. The same 164 items, with one word of the prompt changed from `Copy:` to `Repeat:`. To a reader the task is the same.
+# A benchmark is its items **and** the way they are asked. The same 164 items, with one word of the prompt changed: not `Copy:` but `Repeat:`, or `Say again:`. To a reader the task is the same.
 
 # %% tags=["nbval-ignore-output"]
-rows, renamed = [], {}
+rows, renamed, words = [], {}, ("Repeat", "Say again")
 for name in ("target", "moe", "mini"):
     model, tokenizer = models.load(name, device="cpu")
-    renamed[name] = sum(lab.evaluate(model, tokenizer, lab.items("Repeat")))
-    rows.append([name, sum(right[name]), renamed[name]])
-table(rows, ["model", "solved with Copy:", "solved with Repeat:"], f"The same {len(items)} items")
-assert all(renamed[name] < sum(right[name]) / 2 for name in renamed), "the other word must hurt all three"
-assert renamed["moe"] > renamed["target"], "and turn the ranking around"
+    renamed[name] = [sum(lab.evaluate(model, tokenizer, lab.items(word))) for word in words]
+    rows.append([name, sum(right[name]), *renamed[name]])
+header = ["model", "solved with Copy:", *(f"solved with {word}:" for word in words)]
+table(rows, header, f"The same {len(items)} items")
+assert all(max(now) < 0.6 * sum(right[name]) for name, now in renamed.items()), "another word must hurt all three"
+assert renamed["mini"][1] > max(renamed["moe"][1], renamed["target"][1]), "and can turn the ranking around"
 
 # %% [markdown]
-# All three lose most of their score, and the order of the first two turns around. No interval warned of it: intervals know the luck of the draw, not the choice of the prompt. Large models bend less, yet chat templates,
+# All three lose half of their score or more. With `Repeat:` the order stays; with `Say again:` the smallest model wins. No interval warned of it: intervals know the luck of the draw, not the choice of the prompt. Large models bend less, yet chat templates,
 # shown examples and answer formats move their scores by points. Compare numbers from **one** harness with the same prompts, and best of all from yours.
 #
 # ## Calculator
@@ -406,7 +408,7 @@ quiz("11_choosing_a_model")
 
 # %% tags=["nbval-ignore-output"]
 mine = {f"solved_by_{name}": sum(right[name]) for name in right}
-mine |= {f"solved_by_{name}_with_another_word": renamed[name] for name in renamed}
+mine |= {f"solved_by_{name}_with_another_word": renamed[name][1] for name in renamed}
 assert all(0 <= value <= len(items) for value in mine.values())
 compare("l11_scores", mine)
 

@@ -74,7 +74,7 @@ def test_every_job_is_a_process_of_its_own_and_a_stop_loses_none(tmp_path, monke
         script.collect(3, "cpu", keep)
     assert len(json.loads(keep.read_text())) == 5
     asked.clear()
-    monkeypatch.setattr(script, "jobs", lambda rounds: [("train", "GRU", "1", "300", "0"), ("timings", "0")])
+    monkeypatch.setattr(script, "jobs", lambda rounds, device: [("train", "GRU", "1", "300", "0"), ("timings", "0")])
     script.collect(3, "cpu", keep)
     assert asked == [["train", "GRU", "1", "300", "0"]]
 

@@ -27,6 +27,15 @@ def test_yours_stands_beside_the_reference(folder, shown):
     assert "reference: NVIDIA H100" in html
 
 
+def test_a_gpus_record_is_one_more_column(folder, shown):
+    gpu = {**RECORD, "device": "NVIDIA H200", "metrics": {"idle": {"unit": "s", "samples": [5], "median": 5}}}
+    (folder / "l98_decode_gpu.json").write_text(json.dumps(gpu))
+    records.compare("l98_decode", {"seconds_per_token": 0.4, "idle": 1})
+    html, text = shown[0]
+    assert "on a GPU: NVIDIA H200" in html
+    assert text.splitlines()[3].split()[-1] == "–" and text.splitlines()[4].split()[-1] == "5"
+
+
 def test_without_a_record_your_numbers_stand_alone(folder, shown):
     records.compare("l98_other", {"tokens": 3})
     assert "no reference measurement 'l98_other' yet" in shown[0][1] and "tokens" in shown[0][1]
