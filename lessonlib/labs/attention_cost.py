@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -70,12 +71,14 @@ def inputs(heads: int, tokens: int, head_dim: int, device="cpu", dtype=torch.flo
 def backends_here(device="cpu", dtype=torch.float32) -> dict[str, bool]:
     """Which backends of BACKENDS run on this device in this dtype, found by trying each on a small input."""
     found, small = {}, inputs(2, 32, 64, device, dtype)
-    for name in BACKENDS:
-        try:
-            kernel(name)(*small)
-            found[name] = True
-        except (RuntimeError, AttributeError):
-            found[name] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of each reason why a backend does not run
+        for name in BACKENDS:
+            try:
+                kernel(name)(*small)
+                found[name] = True
+            except (RuntimeError, AttributeError):
+                found[name] = False
     return found
 
 

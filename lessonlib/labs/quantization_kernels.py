@@ -118,3 +118,20 @@ def ceilings(model, gpu, batches=(1, 4, 16, 64), tokens: int = 1024, small: str 
             "bound_16": a.bound, "bound_4": b.bound, "times_as_fast": a.seconds / b.seconds,
         })  # fmt: skip
     return rows
+
+
+def gains(record: dict) -> tuple[list, list, str]:
+    """Rows, header and caption of a table: times as fast as bf16, a matrix of the record in each row, a batch in each
+    column."""
+    found: dict[str, dict[str, float]] = {}
+    for metric, entry in record["metrics"].items():
+        if metric.startswith("times_as_fast_"):
+            name, batch = metric.removeprefix("times_as_fast_").split("_at_batch_")
+            found.setdefault(name, {})[batch] = entry["median"]
+    batches = list(next(iter(found.values())))
+    rows = [
+        [name, " × ".join(f"{n:,}" for n in record["shapes"][name]), *(f"{row[b]:.2f}" for b in batches)]
+        for name, row in found.items()
+    ]
+    header = ["matrix", "shape", *(f"{int(b):,} rows" for b in batches)]
+    return rows, header, f"int4 over bf16, times as fast: {record['device']}, {record['date']}"

@@ -363,3 +363,15 @@ def test_four_bits_help_decoding_and_not_prefill():
     gains = [row["times_as_fast"] for row in rows]
     assert gains[0] > 3 and gains == sorted(gains, reverse=True) and gains[-1] == pytest.approx(1)
     assert (rows[0]["bound_16"], rows[-1]["bound_4"]) == ("memory", "compute")
+
+
+def test_gains_of_a_gpus_record_have_a_row_a_matrix_and_a_column_a_batch():
+    from lessonlib.labs import quantization_kernels as kernels
+    from lessonlib.page import records
+
+    record = records.load("l08_int4_gpu")
+    rows, header, caption = kernels.gains(record)
+    assert [row[0] for row in rows] == list(record["shapes"]) and header[2] == "1 rows" and record["device"] in caption
+    first = record["metrics"]["times_as_fast_q_at_batch_1"]["median"]
+    assert rows[0][1] == "5,120 × 5,120" and rows[0][2] == f"{first:.2f}" and len(rows[0]) == len(header)
+    assert first > 1 > float(rows[0][-1])  # the gain is that of few rows
