@@ -1,4 +1,5 @@
-"""Named wrong answers: the proof that a check catches what it is for."""
+"""Named wrong answers: the proof that a check catches what it is for. Right answers in other words: the proof that it
+demands no style."""
 
 from __future__ import annotations
 
@@ -16,3 +17,14 @@ class WrongAnswer:
     name: str
     code: str
     says: str
+
+
+@dataclass(frozen=True)
+class RightAnswer:
+    """A right answer that is written otherwise than the solution: in loops, vectorised, with other types or rounding.
+
+    grade_id: the exercise cell it replaces; name: a short name for the way; code: the whole replacement cell."""
+
+    grade_id: str
+    name: str
+    code: str

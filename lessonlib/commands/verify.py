@@ -17,12 +17,12 @@ def parser() -> Parser:
     made = Parser(
         prog=PROG,
         description="For each exercise: the solution earns full points, the open gap 0, each named wrong answer less and its "
-        "message; and of the mutants of the solution, how many the tests catch.",
+        "message, each right answer written otherwise full points; and of the mutants of the solution, how many the tests catch.",
         epilog="example:\n  lessonlib verify 05\n  lessonlib verify --all",
     )
     made.add_argument("lesson", nargs="?", metavar="LESSON", help="for example 05 or vram_budget")
     made.add_argument("--all", action="store_true", help="every lesson (minutes)")
-    made.add_argument("--no-mutants", action="store_true", help="the named wrong answers only")
+    made.add_argument("--no-mutants", action="store_true", help="the named answers only")
     made.add_argument("--json", action="store_true", help="plain data instead of text")
     return made
 
@@ -60,11 +60,13 @@ def as_text(found: list, caught: float | None) -> list[str]:
     """The lines for a reader: a row an exercise, then what is wrong and what survived."""
     from ..course import teeth
 
-    lines = [f"{'exercise':<24}{'points':>7}{'named':>7}{'mutants':>9}{'caught':>8}{'equivalent':>12}{'survived':>10}"]
+    lines = [
+        f"{'exercise':<24}{'points':>7}{'named':>7}{'right':>7}{'mutants':>9}{'caught':>8}{'equivalent':>12}{'survived':>10}"
+    ]
     for lesson in found:
         for e in lesson.exercises:
             lines.append(
-                f"{e.id:<24}{e.points:>7g}{e.named:>7}{e.mutants:>9}{e.killed:>8}{len(e.equivalent):>12}{len(e.survivors):>10}"
+                f"{e.id:<24}{e.points:>7g}{e.named:>7}{e.other_ways:>7}{e.mutants:>9}{e.killed:>8}{len(e.equivalent):>12}{len(e.survivors):>10}"
             )
     for lesson in found:
         lines += [f"{e.grade_id}: survives ({op}): {name}" for e in lesson.exercises for op, name in e.survivors]

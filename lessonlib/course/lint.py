@@ -46,9 +46,9 @@ def main(argv: list[str]) -> int:
 
 
 def read_page(path: Path, root: Path) -> Page:
-    """A page with what is built of it and its wrong answers."""
+    """A page with what is built of it and its wrong and right answers."""
     built = [nbformat.read(p, as_version=4) if p.is_file() else None for p in built_paths(path, root)]
-    return Page(path, root, read_source(path, root), *built, wrong=wrong_answers(path))
+    return Page(path, root, read_source(path, root), *built, wrong=wrong_answers(path), right=right_answers(path))
 
 
 def findings(page: Page) -> list[str]:
@@ -75,11 +75,20 @@ def shared_ids(pages: list[Page]) -> list[str]:
 
 def wrong_answers(source: Path) -> list:
     """The wrong answers that replace a cell of this notebook, from wrong_answers.py beside it."""
-    path = source.with_name("wrong_answers.py")
+    return _beside(source, "wrong_answers")
+
+
+def right_answers(source: Path) -> list:
+    """The right answers, written otherwise, that replace a cell of this notebook, from right_answers.py beside it."""
+    return _beside(source, "right_answers")
+
+
+def _beside(source: Path, kind: str) -> list:
+    path = source.with_name(f"{kind}.py")
     if not path.is_file():
         return []
-    spec = importlib.util.spec_from_file_location(f"wrong_{source.parent.name}", path)
+    spec = importlib.util.spec_from_file_location(f"{kind}_{source.parent.name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     text = source.read_text(encoding="utf-8")
-    return [answer for answer in module.WRONG_ANSWERS if f'"{answer.grade_id}"' in text]
+    return [answer for answer in getattr(module, kind.upper()) if f'"{answer.grade_id}"' in text]

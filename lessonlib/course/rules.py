@@ -55,6 +55,7 @@ class Page:
     solution: object = None
     learner: object = None
     wrong: list = field(default_factory=list)
+    right: list = field(default_factory=list)
 
     @property
     def kind(self) -> Kind:
@@ -175,13 +176,13 @@ def lengths(page: Page) -> Iterator[Finding]:
 
 @rule
 def exercises(page: Page) -> Iterator[Finding]:
-    """Each exercise has a visible check, hidden tests, hints and five wrong answers."""
+    """Each exercise has a visible check, hidden tests, hints, five wrong answers, and two right ones written otherwise."""
     graded = {_grader(c)["grade_id"]: c for c in page.code if _grader(c).get("grade")}
     solved = [_grader(c)["grade_id"] for c in page.code if _grader(c).get("solution")]
     low, high = page.kind.exercises
     if not low <= len(solved) <= high:
         yield "page", f"{len(solved)} exercises; a page of this kind has {low} to {high}"
-    caught = Counter(answer.grade_id for answer in page.wrong)
+    caught, ways = (Counter(answer.grade_id for answer in answers) for answers in (page.wrong, page.right))
     text = "\n".join(c.source for c in page.code)
     for grade_id in solved:
         exercise = grade_id.rsplit("_", 1)[0]
@@ -193,6 +194,8 @@ def exercises(page: Page) -> Iterator[Finding]:
             yield grade_id, f'hints("{exercise}") is never called'
         if caught[grade_id] < 5:
             yield grade_id, f"{caught[grade_id]} wrong answers; at least 5"
+        if ways[grade_id] < 2:
+            yield grade_id, f"{ways[grade_id]} right answers written otherwise; at least 2"
 
 
 @rule

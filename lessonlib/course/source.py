@@ -26,10 +26,13 @@ from lessonlib.page import check, compare, corrections, hints, predict, quiz, re
 page.start("{id}")"""
 
 
+BESIDE = ("wrong_answers.py", "right_answers.py")  # answers to a lesson's exercises, which stand beside its source
+
+
 def sources(root: Path, wanted: str | None = None) -> list[Path]:
     """The percent-format sources below solutions/, or those of the lesson whose folder or notebook name starts with
     `wanted` ("05", "05_kv_cache", "vram_budget"). ValueError names what exists when none matches."""
-    found = sorted(p for p in (root / "solutions").glob("*/*.py") if p.name != "wrong_answers.py")
+    found = sorted(p for p in (root / "solutions").glob("*/*.py") if p.name not in BESIDE)
     if wanted is None:
         return found
     chosen = [p for p in found if p.parent.name.startswith(wanted) or p.stem.startswith(wanted)]

@@ -1,5 +1,5 @@
-"""The teeth of a lesson's checks, measured: the solution, the open gap, each named wrong answer, and mutants of the
-solution go through the same visible and hidden tests."""
+"""The teeth of a lesson's checks, measured: the solution, the open gap, each named wrong answer, each right answer written
+otherwise, and mutants of the solution go through the same visible and hidden tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import nbformat
 import yaml
 
 from .build import built_paths
-from .lint import wrong_answers
+from .lint import right_answers, wrong_answers
 from .mutants import BEGIN, mutants
 from .score import exercise_of, score
 from .source import read_source
@@ -30,6 +30,7 @@ class Exercise:
     grade_id: str
     points: float
     named: int = 0
+    other_ways: int = 0
     mutants: int = 0
     killed: int = 0
     survivors: list[tuple[str, str]] = field(default_factory=list)
@@ -63,6 +64,7 @@ def measure(
     answers = [("untouched", "", grade_id, code) for grade_id, code in _gaps(learner).items()]
     named = wrong_answers(source)
     answers += [("named", w.name, w.grade_id, w.code) for w in named]
+    answers += [("right", r.name, r.grade_id, r.code) for r in right_answers(source)]
     made = {g: mutants(code) if with_mutants and BEGIN in code else [] for g, code in cells.items()}
     answers += [("mutant", m, grade_id, m.code) for grade_id, found in made.items() for m in found]
     say(f"{source.stem}: {len(cells)} exercises, {len(named)} wrong answers, {sum(map(len, made.values()))} mutants")
@@ -101,6 +103,12 @@ def _judge(source: Path, cells: dict, answers: list, named: list, found: dict) -
                 problems.append(f"{grade_id}: the wrong answer {what} earns full points")
             elif says[grade_id, what] not in said:
                 problems.append(f"{grade_id}: the wrong answer {what} does not earn {says[grade_id, what]!r}")
+        elif kind == "right":
+            exercise.other_ways += 1
+            if earned < exercise.points:
+                problems.append(
+                    f"{grade_id}: the right answer {what} earns {earned:g} of {exercise.points:g}: {said.strip()[-300:]}"
+                )
         elif kind == "mutant":
             exercise.mutants += 1
             reason = judged.get(grade_id, {}).pop(what.name, None)

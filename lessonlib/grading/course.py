@@ -23,6 +23,7 @@ from .record import load_nbgrader
 
 ALWAYS_IGNORED = [
     "wrong_answers.py",
+    "right_answers.py",
     "equivalent_mutants.yaml",
 ]  # answers of the instructor, whatever a configuration ignores
 

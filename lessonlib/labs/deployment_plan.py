@@ -7,9 +7,6 @@ GPUs copy their shares at the same time; storage is read once."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-
 from ..calc import memory, switching
 from ..facts import catalog
 
@@ -270,11 +267,3 @@ def reference_plan(server: dict, work: list[dict], models: dict, deep: bool = Fa
             "restart": {n: [(n, "start")] for n in names},
         },
     }  # fmt: skip
-
-
-def learner_seed(name: str | None = None) -> int:
-    """A number of this learner's own: from `name`, else LESSON_SEED, else the name of the account. The same name gives the
-    same number everywhere, so that an instructor can have a learner's day again."""
-    for key in ("LESSON_SEED", "JUPYTERHUB_USER", "NB_USER", "USER", "USERNAME"):
-        name = name or os.environ.get(key)
-    return int.from_bytes(hashlib.sha256((name or "nobody").encode()).digest()[:4], "big")

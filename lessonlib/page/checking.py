@@ -8,6 +8,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from lessonlib import learner
 from lessonlib.checks import core
 
 from . import journal, theme
@@ -17,7 +18,8 @@ _HERE = str(Path(__file__).resolve().parent.parent)
 
 def check(exercise_id: str, answer) -> None:
     """Check `answer` to the exercise. Shows a card when it is right; raises CheckFailed when it is wrong and
-    NotImplementedError while the gap is open, both shown in a few lines.
+    NotImplementedError while the gap is open, both shown in a few lines. Inputs are drawn from the learner's own seed
+    (see `lessonlib.learner`), so neighbours see other numbers.
 
     What the learner's code writes to the error stream is shown as ordinary output: nbgrader gives no points to a test
     cell that wrote errors, and a warning is not an error."""
@@ -25,7 +27,7 @@ def check(exercise_id: str, answer) -> None:
     failure = None
     try:
         with contextlib.redirect_stderr(complaints), warnings.catch_warnings(record=True) as warned:
-            found = core.run_check(exercise_id, answer)
+            found = core.run_check(exercise_id, answer, learner.seed())
     except NotImplementedError:
         failure = NotImplementedError(
             f"{exercise_id} is still open: write your answer in the exercise cell, run it, then run this one again.\n"
@@ -46,18 +48,19 @@ def check(exercise_id: str, answer) -> None:
 
 
 def hints(exercise_id: str) -> None:
-    """Show the hints of an exercise as a ladder: each one folded, the first the gentlest."""
+    """Show the hints of an exercise as a ladder, the first the gentlest. In a notebook a button opens the next; outside
+    one, each call opens one more and prints all that are open. Opened hints are kept in the progress file and cost no
+    points."""
     found = core.exercise(exercise_id)
-    name = theme.escape(f"{exercise_id}: {found.title}")
-    steps = "".join(
-        theme.fold(f"Hint {number} of {len(found.hints)}", theme.rich(text))
-        for number, text in enumerate(found.hints, 1)
-    )
-    words = [f"Hints for {exercise_id}: {found.title}"]
-    words += [f"  {number}. {theme.plain(text)}" for number, text in enumerate(found.hints, 1)]
-    theme.emit(
-        theme.card(f"<b>Hints</b> for {name}. Open one, try again, then the next.{steps}", "note"), "\n".join(words)
-    )
+    if theme.in_notebook():
+        from .hint_ladder import HintLadder
+
+        HintLadder(found)._ipython_display_()
+        return
+    opened = min(journal.hints_opened(exercise_id) + 1, len(found.hints))
+    journal.record_hint(exercise_id, opened)
+    lines = [f"Hint {n} of {len(found.hints)}: {theme.plain(text)}" for n, text in enumerate(found.hints[:opened], 1)]
+    print("\n".join([f"{found.id}: {found.title}", *lines]))
 
 
 def _passed(found) -> None:

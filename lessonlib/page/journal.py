@@ -1,4 +1,4 @@
-"""What the learner did so far, in one small file: guesses, passed checks, quiz answers. It never fails a lesson.
+"""What the learner did so far, in one small file: guesses, passed checks, opened hints, quiz answers. It never fails a lesson.
 
 The file is `.lessonlib/progress.json` in the course checkout, or in the home folder where there is none (Colab).
 The environment variable LESSONLIB_PROGRESS names another file, or says `off`: then the kernel's memory is all. While
@@ -18,7 +18,7 @@ from lessonlib import paths
 
 from . import theme
 
-KINDS = ("guesses", "checks", "quizzes")
+KINDS = ("guesses", "checks", "hints", "quizzes")
 _memory: dict = {kind: {} for kind in KINDS}
 _one_at_a_time = threading.Lock()
 
@@ -88,6 +88,17 @@ def record_check(exercise_id: str, passed: bool) -> None:
     write("checks", exercise_id, {"passed": bool(passed or old.get("passed")), "tries": tries, "on": _today()})
 
 
+def record_hint(exercise_id: str, number: int) -> None:
+    """Keep that the hints up to `number` (from 1) are open."""
+    write("hints", exercise_id, {"opened": max(number, hints_opened(exercise_id)), "on": _today()})
+
+
+def hints_opened(exercise_id: str) -> int:
+    """How many hints of an exercise are open."""
+    opened = entry("hints", exercise_id).get("opened", 0)
+    return opened if isinstance(opened, int) and opened > 0 else 0
+
+
 def record_guess(guess_id: str, value) -> None:
     """Keep a guess; a later one replaces it."""
     write("guesses", guess_id, {"value": value, "on": _today()})
@@ -102,7 +113,7 @@ def record_answer(quiz_id: str, question: int, right: bool) -> None:
 
 
 def progress() -> None:
-    """Show a table over the lessons: checks passed, guesses made, quiz questions right."""
+    """Show a table over the lessons: checks passed, hints opened, guesses made, quiz questions right."""
     data = read()
     lessons = sorted({_lesson(key) for kind in KINDS for key in data[kind]})
     rows = []
@@ -112,6 +123,7 @@ def progress() -> None:
         rows.append([
             lesson,
             f"{sum(c.get('passed', False) for c in checks)} of {len(checks)} tried",
+            sum(hints_opened(k) for k in data["hints"] if _lesson(k) == lesson),
             sum(_lesson(k) == lesson for k in data["guesses"]),
             f"{sum(a.get('last', False) for a in answers)} of {len(answers)} answered",
         ])  # fmt: skip
@@ -119,7 +131,7 @@ def progress() -> None:
         text = "Nothing yet: run a lesson's checks, guesses and quiz, then look again."
         theme.emit(theme.card(text), text)
         return
-    header = ["lesson", "checks passed", "guesses made", "quiz answers right"]
+    header = ["lesson", "checks passed", "hints opened", "guesses made", "quiz answers right"]
     caption = "Your progress"
     theme.emit(theme.table_html(rows, header, caption), theme.table_text(rows, header, caption))
 

@@ -40,6 +40,7 @@
 # `LESSON_VLLM_URL` set, the same calls go to your own vLLM.
 
 # %% tags=["nbval-ignore-output"]
+from lessonlib import learner
 from lessonlib.labs import deployment_plan as task
 from lessonlib.serving import embedded, front
 from lessonlib.serving.sleep_node import Node, complete
@@ -331,7 +332,7 @@ hints("l16_plan_e4")
 # Your plan on the days of a seed of your own; `LESSON_SEED` chooses another.
 
 # %% tags=["nbval-ignore-output"]
-report(plan, task.learner_seed())
+report(plan, learner.seed())
 
 # %% nbgrader={"grade_id": "l16_plan_e4_check", "grade": true, "points": 2}
 check("l16_plan_e4", plan)

@@ -10,6 +10,7 @@ import pytest
 
 from lessonlib.course.lint import findings, main, read_page, shared_ids
 from lessonlib.course.rules import RULES
+from lessonlib.course.source import BESIDE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def pages():
     """The pages as they are, by notebook name."""
     found = sorted((ROOT / "solutions").glob("*/*.py"))
-    return {p.stem: read_page(p, ROOT) for p in found if p.name != "wrong_answers.py"}
+    return {p.stem: read_page(p, ROOT) for p in found if p.name not in BESIDE}
 
 
 def test_the_pages_keep_the_rules(capsys):
@@ -64,6 +65,7 @@ BREAKS = [
     ("lengths", lambda p: p.source.cells.extend([copy.deepcopy(p.source.cells[-1]) for _ in range(9)]) or [
         c.update(id=f"more{i}") for i, c in enumerate(p.source.cells[-9:])], "cells; a page"),
     ("exercises", lambda p: p.wrong.clear(), "0 wrong answers"),
+    ("exercises", lambda p: p.right.clear(), "0 right answers written otherwise"),
     ("exercises", lambda p: drop(p, code_cell(p, "score_properties(\"l05_e2\"")), "l05_e2_hidden"),
     ("exercises", lambda p: drop(p, code_cell(p, "check(\"l05_e3\"")), "l05_e3_check"),
     ("ids", lambda p: code_cell(p, "score_properties(\"l05_e2\"").metadata.nbgrader.update(grade_id="l05_E2"), "lower case"),

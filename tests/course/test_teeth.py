@@ -22,6 +22,13 @@ WRONG_ANSWERS = [
 """
 
 
+RIGHT = """\
+from lessonlib.checks.teeth import RightAnswer
+
+RIGHT_ANSWERS = [RightAnswer("l91_e1_twice", "sum", "def twice(x):\\n    return sum([x, {other}])\\n")]
+"""
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A folder with the sample, built once."""
@@ -46,7 +53,8 @@ def lesson(course, monkeypatch):
     monkeypatch.setattr(teeth, "LIMIT", 2.0)
     folder = course / "solutions" / "91_sample"
 
-    def made(constant="5", says="twice of 2 is 4", equivalent=None):
+    def made(constant="5", says="twice of 2 is 4", equivalent=None, other="x"):
+        (folder / "right_answers.py").write_text(RIGHT.replace("{other}", other), encoding="utf-8")
         text = WRONG.replace("{constant}", constant).replace("{says}", says)
         (folder / "wrong_answers.py").write_text(text, encoding="utf-8")
         if equivalent is not None:
@@ -60,13 +68,20 @@ def test_a_lesson_with_teeth(lesson):
     found = lesson()
     [exercise] = found.exercises
     assert found.problems == [] and exercise.survivors == []
-    assert exercise.named == 2 and exercise.killed == exercise.mutants >= 4 and exercise.points == 5
+    assert (
+        exercise.named == 2
+        and exercise.other_ways == 1
+        and exercise.killed == exercise.mutants >= 4
+        and exercise.points == 5
+    )
     assert teeth.share(found.exercises) == 1.0
 
 
 def test_what_is_wrong_is_told(lesson):
     assert lesson(constant="2 * x").problems == ["l91_e1_twice: the wrong answer constant earns full points"]
     assert lesson(says="GiB").problems == ["l91_e1_twice: the wrong answer constant does not earn 'GiB'"]
+    [problem] = lesson(other="1").problems
+    assert problem.startswith("l91_e1_twice: the right answer sum earns 1 of 5: ") and "twice of 2 is 4" in problem
     listed = (
         "l91_e1_twice:\n  'return 2 * x -> return 2 / x': it is called equivalent\n  'gone -> x': as it was before\n"
     )

@@ -100,13 +100,3 @@ def test_commands_are_vllms_own():
     assert "--tensor-parallel-size 2" in text and text.endswith("--enable-sleep-mode")
     plain = task.command({**ENGINES["reasoning"], "sleep_mode": False})
     assert "DEV_MODE" not in plain and "sleep" not in plain and "8-bit" in plain
-
-
-def test_seeds_of_learners(monkeypatch):
-    for name in ("LESSON_SEED", "JUPYTERHUB_USER", "NB_USER", "USER", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    assert task.learner_seed() == task.learner_seed("nobody")
-    monkeypatch.setenv("USER", "ada")
-    assert task.learner_seed() == task.learner_seed("ada") != task.learner_seed("grace")
-    monkeypatch.setenv("LESSON_SEED", "grace")
-    assert task.learner_seed() == task.learner_seed("grace")

@@ -6,30 +6,34 @@ import os
 import subprocess
 import sys
 from functools import cache
+from itertools import islice
 
 import nbformat
 import pytest
 
 from lessonlib.course.build import built_paths
 from lessonlib.course.execute import execute
-from lessonlib.course.lint import wrong_answers
+from lessonlib.course.lint import right_answers, wrong_answers
 from lessonlib.course.score import exercise_of, score
 from lessonlib.lite_check import PEAK
 
 from .conftest import ROOT, lessons
 
 PEAK_BYTES = 700e6
+BESIDE = {"wrong": wrong_answers, "right": right_answers}
 
 
 @cache
 def scored(source, environment):
-    """Solution, wrong answers and open gaps of a lesson, scored once for all gates: {"solution": {cell: [points, maximum,
-    text]}, "wrong" and "gaps": [(grade id, the same for the answer's test cells)]}."""
-    answers = [{"grade_id": w.grade_id, "code": w.code} for w in wrong_answers(source)]
-    gaps = [{"grade_id": c.metadata.nbgrader.grade_id, "code": c.source} for c in open_gaps(source)]
-    found = score(built_paths(source, ROOT)[0], answers + gaps, dict(environment))
-    rows = [(a["grade_id"], cells) for a, cells in zip(answers + gaps, found["answers"], strict=True)]
-    return {"solution": found["solution"], "wrong": rows[: len(answers)], "gaps": rows[len(answers) :]}
+    """Solution, wrong and right answers and open gaps of a lesson, scored once for all gates: {"solution": {cell: [points,
+    maximum, text]}, "wrong", "right" and "gaps": [(grade id, the same for the answer's test cells)]}."""
+    gaps = [(c.metadata.nbgrader.grade_id, c.source) for c in open_gaps(source)]
+    kinds = {kind: [(a.grade_id, a.code) for a in find(source)] for kind, find in BESIDE.items()} | {"gaps": gaps}
+    answers = [{"grade_id": grade_id, "code": code} for rows in kinds.values() for grade_id, code in rows]
+    found = score(built_paths(source, ROOT)[0], answers, dict(environment))
+    judged = zip(answers, found["answers"], strict=True)
+    rows = {kind: [(a["grade_id"], cells) for a, cells in islice(judged, len(made))] for kind, made in kinds.items()}
+    return {"solution": found["solution"], **rows}
 
 
 def open_gaps(source):
@@ -130,6 +134,15 @@ def test_gate_4_every_exercise_has_five_wrong_answers(source, built):
     assert min(counts.values()) >= 5, counts
     names = [(w.grade_id, w.name) for w in wrong_answers(source)]
     assert len(names) == len(set(names))
+
+
+def test_gate_4_right_answers_written_otherwise_score_full(source, results):
+    short = []
+    for answer, (_, cells) in zip(right_answers(source), results["right"], strict=True):
+        lost = [row for row in cells.values() if row[0] < row[1]]
+        if not cells or lost:
+            short.append(f"{answer.grade_id} {answer.name}: {lost}")
+    assert not short, "\n".join(short)
 
 
 def test_notebooks_are_up_to_date_and_small(source, built):

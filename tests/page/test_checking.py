@@ -1,3 +1,4 @@
+import json
 import sys
 import warnings
 
@@ -70,13 +71,52 @@ def test_nothing_goes_to_the_error_stream(capsys, shown):
     assert "slow path" in seen.out and "debug" in seen.out
 
 
-def test_hints_are_folded_one_by_one(shown):
-    checking.hints("l98_e1")
-    checking.hints("l98_e1")
-    html, text = shown[0]
+@pytest.fixture
+def progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("LESSONLIB_PROGRESS", str(tmp_path / "progress.json"))
+    monkeypatch.setattr(journal, "_memory", {kind: {} for kind in journal.KINDS})
+    return tmp_path / "progress.json"
+
+
+def test_hints_open_one_after_the_other_and_are_kept(progress, capsys):
+    for count in (1, 2, 2):
+        checking.hints("l98_e1")
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.partition(":")[0] for line in lines[1:]] == [f"Hint {n} of 2" for n in range(1, count + 1)]
+        kept = json.loads(progress.read_text())
+        assert kept["hints"]["l98_e1"]["opened"] == count and kept["checks"] == {}
+
+
+def test_the_ladder_of_a_page(progress):
+    from lessonlib.checks import core
+    from lessonlib.page.hint_ladder import HintLadder
+
+    ladder = HintLadder(core.exercise("l98_e1"))
+    assert ladder.button.description == "Open hint 1 of 2" and "Hint" not in ladder.out.value
+    assert not progress.exists()  # showing the button opens nothing
+    ladder.button.click()
+    assert "Hint 1 of 2" in ladder.out.value and "Hint 2" not in ladder.out.value
+    ladder.button.click()
+    assert ladder.button.disabled and ladder.button.description == "All 2 hints are open"
+    assert journal.hints_opened("l98_e1") == 2
+    again = HintLadder(core.exercise("l98_e1"))
+    assert again.button.disabled and "Hint 2 of 2" in again.out.value
+    html, text = again.stored_html(), again.text()
     assert html.count("<details") == 2 and "Hint 1 of 2" in html and "<b>both</b>" in html and "&lt;less&gt;" in html
-    assert " open" not in html.split("<details")[1].split(">")[0]
-    assert "1. Look at both tensors." in text and shown[0] == shown[1]
+    assert " open" not in html.split("<details")[1].split(">")[0] and "1. Look at both tensors." in text
+
+
+def test_inputs_are_the_learners_own(monkeypatch, shown):
+    seen = []
+
+    @check_for("l98_e7", title="Draws", minutes=1, hints=["a", "b", "c"])
+    def draws(answer, rng):
+        seen.append(rng.random())
+
+    for name in ("ada", "grace", "ada"):
+        monkeypatch.setenv("LESSON_SEED", name)
+        checking.check("l98_e7", None)
+    assert seen[0] == seen[2] != seen[1]
 
 
 def test_unknown_exercise_says_so():

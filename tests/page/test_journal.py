@@ -102,9 +102,12 @@ def test_progress_table(shown):
     journal.record_check("l05_e1", passed=True)
     journal.record_check("l05_e2", passed=False)
     journal.record_guess("l05_p1", "a")
+    journal.record_hint("l05_e2", 2)
+    journal.record_hint("l05_e2", 1)  # an open hint stays open
     journal.record_answer("05_kv_cache", 1, right=True)
     journal.record_check("l16_vram_e1", passed=True)
     journal.progress()
     lines = shown[1][1].splitlines()
     assert lines[0] == "Your progress" and lines[3].split("  ")[0] == "05"
     assert "1 of 2" in lines[3] and "1 of 1" in lines[3] and lines[4].startswith("16")
+    assert lines[1].split("  ")[-4:] != [] and lines[3].split()[4:6] == ["2", "1"]  # hints, guesses
