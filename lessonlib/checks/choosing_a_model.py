@@ -200,12 +200,14 @@ def _licence_cases():
 
 
 def _pair(got):
+    got = got.tolist() if hasattr(got, "tolist") else got
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise CheckFailed("Return two numbers: (spare tokens, spare bytes).", expected="a pair", got=got)
-    for value in got:
+    values = [value.tolist() if hasattr(value, "tolist") else value for value in got]  # NumPy's and torch's numbers
+    for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
             raise CheckFailed("Return two numbers: (spare tokens, spare bytes).", expected="numbers", got=got)
-    return tuple(float(value) if isinstance(value, Fraction) else value for value in got)
+    return tuple(float(value) if isinstance(value, Fraction) else value for value in values)
 
 
 def _same(got, want, what: str) -> None:

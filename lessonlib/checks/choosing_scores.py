@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 from ..labs import choosing_a_model as lab
 from .core import CheckFailed, check_for, expect, property_of
@@ -177,12 +179,14 @@ def _fields():
 
 
 def _interval(got) -> tuple[float, float]:
+    got = got.tolist() if hasattr(got, "tolist") else got
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise CheckFailed("Return two numbers: (low, high).", expected="a pair", got=got)
-    for value in got:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    values = [value.tolist() if hasattr(value, "tolist") else value for value in got]  # NumPy's and torch's numbers
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction | Decimal) or not math.isfinite(value):
             raise CheckFailed("Return two numbers: (low, high).", expected="finite numbers", got=got)
-    return tuple(got)
+    return tuple(float(value) for value in values)
 
 
 def _near(got, want, what: str, mistakes) -> None:
@@ -226,6 +230,7 @@ def _compare_difference(answer, a: int, b: int, tasks: int) -> None:
 def _compare_rank(answer, field: list[dict], why: str | None) -> None:
     want = lab.rank(field)
     got = answer([dict(c) for c in field])
+    got = got.tolist() if hasattr(got, "tolist") else got
     if isinstance(got, tuple):
         got = list(got)
     if not isinstance(got, list) or not all(isinstance(name, str) for name in got):

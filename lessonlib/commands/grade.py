@@ -11,7 +11,7 @@ from .arguments import Parser, nearest, problem
 
 # Each module adds its subcommands with `add(subparsers)`; a subcommand sets `run`, a function (options, course) -> exit
 # status, or (options, None) where `needs_course` is False.
-PARTS = ("grade_run", "grade_feedback", "grade_export", "grade_similarity", "grade_insights")
+PARTS = ("grade_take_in", "grade_run", "grade_feedback", "grade_export", "grade_similarity", "grade_insights")
 
 
 def parser() -> Parser:

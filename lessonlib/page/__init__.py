@@ -9,6 +9,7 @@ _WHERE = {
     "start": "bootstrap",
     "check": "checking",
     "hints": "checking",
+    "hand_in": "handing_in",
     "predict": "guess",
     "reveal": "guess",
     "show": "figures",
