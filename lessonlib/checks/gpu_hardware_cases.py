@@ -54,6 +54,7 @@ def number(got) -> float:
 
 
 def pair(got) -> tuple:
+    got = got.tolist() if hasattr(got, "tolist") else got
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise CheckFailed(
             "The answer must be a pair.", expected="two values", got=got, reason="return both, in this order"
