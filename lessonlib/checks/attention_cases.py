@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import cache
 
 import torch
@@ -247,7 +248,7 @@ def compare_cost(answer, shape: dict, tokens: int, size: float) -> None:
 
 def _is_number(value) -> bool:
     value = value.item() if hasattr(value, "item") else value
-    return type(value) in (int, float)
+    return type(value) in (int, float, Fraction)
 
 
 def tensor(got, shape) -> torch.Tensor:

@@ -247,8 +247,9 @@ def random_moments(rng):
 
 
 def exact(rng, where: str, over: bool):
-    """A moment that fills card or RAM to the byte, or with one byte more: whole GiB, so that no rounding comes in."""
-    size = rng.choice([16, 32, 64])
+    """A moment that fills card or RAM to the byte, or with one byte more: whole GiB, whose GB are no larger as a float, so
+    that exact fractions judge alike."""
+    size = rng.choice([12, 24, 48])
     parts = size * 2**30 + (1 if over else 0)
     one = {"weights_gb": parts / 1e9, "cache_gb": 0.0, "kv_heads": 4, "gpus": [0]}
     server = lab.server(gpus=1, overhead_gb=0.0, asleep_gb=0.0, vram_gib=size if where == "GPU" else 4000, ram_gib=size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from ..calc import context
 from .core import CheckFailed, check_for, expect, property_of
 
@@ -162,8 +164,14 @@ def _run(messages, room: int) -> list[int]:
 def _triple(got):
     if not isinstance(got, tuple | list) or len(got) != 3:
         raise CheckFailed("The answer has three parts.", expected='(low, high, "fits")', got=got)
+    got = [part.tolist() if hasattr(part, "tolist") else part for part in got]  # numbers of NumPy or torch
     for name, value in zip(("low", "high"), got, strict=False):
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (1e999, -1e999):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float | Fraction)
+            or value != value
+            or value in (1e999, -1e999)
+        ):
             raise CheckFailed(f"{name} is a number of tokens.", expected="a whole number", got=value)
     return got
 
@@ -221,9 +229,11 @@ def _verdict_mistakes(low, high, reserve, window):
 
 
 def _history(got):
-    if not isinstance(got, tuple | list) or len(got) != 2 or not isinstance(got[0], tuple | list | range):
+    kept = got[0] if isinstance(got, tuple | list) and len(got) == 2 else None
+    kept = kept.tolist() if hasattr(kept, "tolist") else kept  # an array of NumPy or torch
+    if not isinstance(kept, tuple | list | range):
         raise CheckFailed("The answer has two parts.", expected="([2, 3, 4], 150)", got=got)
-    return list(got[0]), got[1]
+    return list(kept), got[1]
 
 
 def _compare_history(answer, window: int, fixed: int, reserve: int, messages) -> None:

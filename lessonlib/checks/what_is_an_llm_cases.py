@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 
 import torch
@@ -98,6 +100,12 @@ def a_layer(rng, vocabulary: int, width: int) -> tuple[torch.Tensor, torch.Tenso
 # What came back, in the form that is compared.
 
 
+def _plain(x):
+    """A number of NumPy or torch, a fraction or a decimal as a plain one; what is none stays as it is."""
+    x = x.item() if hasattr(x, "item") else x
+    return float(x) if type(x) in (Decimal, Fraction) else x
+
+
 def pairs_of(got, count: int) -> list[tuple[int, float]]:
     """(id, probability) pairs; CheckFailed when the answer is something else."""
     what = f"The answer must be a list of {count} pairs (token id, probability)."
@@ -106,7 +114,7 @@ def pairs_of(got, count: int) -> list[tuple[int, float]]:
         raise CheckFailed(what, expected=f"a list of {count} pairs", got=f"{type(got).__name__}{size}")
     pairs = []
     for one in got:
-        plain = [x.item() if hasattr(x, "item") else x for x in one] if isinstance(one, (list, tuple)) else []
+        plain = [_plain(x) for x in one] if isinstance(one, (list, tuple)) else []
         if len(plain) != 2 or not all(type(x) in (int, float) for x in plain):
             raise CheckFailed(what, expected="a pair such as (17, 0.25)", got=one)
         pairs.append((plain[0], plain[1]))
@@ -115,7 +123,8 @@ def pairs_of(got, count: int) -> list[tuple[int, float]]:
 
 def two_numbers(got) -> list[float]:
     """[nats a token, bits a byte]; CheckFailed when the answer is something else."""
-    plain = [x.item() if hasattr(x, "item") else x for x in got] if isinstance(got, (list, tuple)) else []
+    got = got.tolist() if hasattr(got, "tolist") else got
+    plain = [_plain(x) for x in got] if isinstance(got, (list, tuple)) else []
     if len(plain) != 2 or not all(type(x) in (int, float) for x in plain):
         raise CheckFailed("The answer must be a pair of numbers.", expected="(nats a token, bits a byte)", got=got)
     return plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Set
 from numbers import Number
 
 from ..labs import why_self_host as lab
@@ -89,7 +90,7 @@ def threshold(rng):
 
 
 def real(got):
-    """A number of any type as a float; what is none stays as it is."""
+    """A number of any type as a float, an array as a list; what is none stays as it is."""
     if isinstance(got, Number) and not isinstance(got, (bool, complex)):
         return float(got)
     if type(got).__module__.partition(".")[0] in ("numpy", "torch") and hasattr(got, "tolist"):
@@ -105,6 +106,7 @@ def amount(got, want, what: str, mistakes=(), cent: float = CENT) -> None:
 
 
 def pair(got, of: str = "USD a month and USD per million tokens") -> tuple:
+    got = real(got)
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise CheckFailed(f"The answer must be two numbers: {of}.", expected="a pair", got=got)
     return tuple(got)
@@ -253,7 +255,8 @@ def compare_crossover(answer, node, usd_per_million) -> None:
 
 
 def names(got) -> list:
-    if not isinstance(got, (list, tuple, set, frozenset, dict)) or not all(isinstance(n, str) for n in got):
+    got = real(got)
+    if not isinstance(got, (list, tuple, Set, dict)) or not all(isinstance(n, str) for n in got):
         raise CheckFailed("The answer must be a list of names.", expected='a list such as ["people"]', got=got)
     return sorted(got)
 
