@@ -184,7 +184,8 @@ def _interval(got) -> tuple[float, float]:
         raise CheckFailed("Return two numbers: (low, high).", expected="a pair", got=got)
     values = [value.tolist() if hasattr(value, "tolist") else value for value in got]  # NumPy's and torch's numbers
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float | Fraction | Decimal) or not math.isfinite(value):
+        number = isinstance(value, int | float | Fraction | Decimal) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):
             raise CheckFailed("Return two numbers: (low, high).", expected="finite numbers", got=got)
     return tuple(float(value) for value in values)
 

@@ -165,12 +165,12 @@ def expect(got, want, what: str, *, mistakes: Iterable[tuple[object, str]] = (),
 
 def same(got, want, rel: float = 1e-9) -> bool:
     """Whether two plain values are equal: numbers within `rel`, sequences and dicts item by item. NumPy and torch values
-    count as the plain ones they hold. A bool is never a number here, and objects with an `__eq__` of their own are not
-    asked."""
-    got = _plain(got)
+    count as the plain ones they hold, on both sides: what is wanted may come from another call of the answer. A bool is
+    never a number here, and objects with an `__eq__` of their own are not asked."""
+    got, want = _plain(got), _plain(want)
     if isinstance(want, bool) or want is None or isinstance(want, str):
         return type(got) is type(want) and got == want
-    if isinstance(want, (int, float)):
+    if isinstance(want, (int, float, Fraction)):
         if type(got) not in (int, float, Fraction):  # a bool is neither
             return False
         return math.isclose(got, want, rel_tol=rel, abs_tol=1e-12)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import cache
 
-import numpy as np
 import torch
 
 from ..calc import architecture
@@ -247,8 +247,9 @@ def _groups(got) -> dict:
         raise CheckFailed(
             "The answer must be a dict with one number for each group.", expected=", ".join(lab.GROUPS), got=came
         )
+    got = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in got.items()}
     for name, value in got.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
             raise CheckFailed(f"The group {name} must be a number.", expected="a whole number", got=value)
     return got
 
@@ -271,7 +272,7 @@ def _pair(got) -> tuple[float, float]:
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise CheckFailed("The answer must be a pair of numbers.", expected="(number, number)", got=got)
     pair = [x.item() if hasattr(x, "item") else x for x in got]
-    if not all(isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x) for x in pair):
+    if not all(isinstance(x, (int, float, Fraction)) and not isinstance(x, bool) and math.isfinite(x) for x in pair):
         raise CheckFailed("The answer must be a pair of finite numbers.", expected="(number, number)", got=got)
     return float(pair[0]), float(pair[1])
 

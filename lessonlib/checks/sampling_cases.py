@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 
 import torch
@@ -59,7 +60,9 @@ def model_logits(rng) -> torch.Tensor:
 
 
 def vector(got, size: int) -> torch.Tensor:
-    """The answer as a float tensor (size): tensors, arrays and lists of numbers will do."""
+    """The answer as a float tensor (size): tensors, arrays and lists of numbers, fractions too, will do."""
+    if isinstance(got, (list, tuple)):
+        got = [float(x) if isinstance(x, Fraction) else x for x in got]
     try:
         made = torch.as_tensor(got).detach().float()
     except (TypeError, ValueError, RuntimeError):

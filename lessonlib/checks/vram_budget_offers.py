@@ -51,7 +51,7 @@ def cheapest_other(answer, rng):
 def cheapest_offers(answer, rng):
     """Prices per GiB that disagree, machines that take few cards."""
     for _ in range(8):
-        prices = rng.sample(range(300, 9000, 50), 5)  # no two alike: the task does not say which of two such cards to take
+        prices = rng.sample(range(300, 9000, 50), 5)  # no two alike: the task leaves open which of those to take
         offered = [
             {"card": f"card {n}", "vram_gib": rng.choice([12, 20, 28, 44, 90]), "usd": usd, "most": rng.choice([1, 2, 4, 8])}
             for n, usd in enumerate(prices)

@@ -173,6 +173,20 @@ def repetition_penalty(logits, seen, penalty):
     ),
     RightAnswer(
         "l06_e3_penalty",
+        "fractions",
+        """
+from fractions import Fraction
+
+
+def repetition_penalty(logits, seen, penalty):
+    exact, factor = [Fraction(logit) for logit in logits.tolist()], Fraction(penalty)
+    for token in frozenset(seen):
+        exact[token] *= factor if exact[token] < 0 else 1 / factor
+    return exact
+""",
+    ),
+    RightAnswer(
+        "l06_e3_penalty",
         "power_of_the_sign",
         """
 def repetition_penalty(logits, seen, penalty):

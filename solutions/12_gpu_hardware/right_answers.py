@@ -53,7 +53,7 @@ def roof(card, flops_per_byte):
 def roof(card, flops_per_byte):
     halves = {True: 2000.0, False: 1000.0}[card["tensor_is_sparse"]]
     slope = torch.tensor(card["bandwidth_gbs"], dtype=torch.float64)
-    giga = torch.tensor(card["tensor_tflops"], dtype=torch.float64) * 2_000_000 / halves
+    giga = torch.tensor(card["tensor_tflops"], dtype=torch.float64) * 1_000_000 / halves
     ridge = giga / slope
     used = ridge if flops_per_byte > ridge else flops_per_byte
     return ridge, used * slope / 1000

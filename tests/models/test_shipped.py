@@ -96,8 +96,8 @@ def test_the_planned_shapes(name, parameters, kind, layers, heads, kv_heads, hea
 
 
 # Bits a byte of held-out stories that the card may show at most; a uniform guess over bytes is 8, an untrained model
-# about 3.5. The goal of a run without a GPU was 0.82 for the main model.
-STORIES = {"target": 0.82, "mini": 0.82, "moe": 0.85, "draft": 1.0}
+# about 3.5.
+STORIES = {"target": 0.75, "mini": 0.77, "moe": 0.77, "draft": 0.8}
 
 
 def test_it_predicts_simple_english(opened):
@@ -109,11 +109,11 @@ def test_it_predicts_simple_english(opened):
 
 # What a probe must reach at least, well below what the card says; see lessonlib/models/probes.py.
 LEAST = {
-    "target": {"copy_8_words": 0.5, "json_tool_calls": 0.25, "stories_without_a_loop": 0.9,
-               "best_induction_head": 0.3, "best_previous_token_head": 0.7},
-    "mini": {"copy_8_words": 0.2, "stories_without_a_loop": 0.9, "best_previous_token_head": 0.7},
-    "draft": {"stories_without_a_loop": 0.9, "best_previous_token_head": 0.3},
-    "moe": {"copy_8_words": 0.3, "stories_without_a_loop": 0.9, "best_previous_token_head": 0.6,
+    "target": {"copy_8_words": 0.9, "json_tool_calls": 0.8, "stories_without_a_loop": 0.9, "pass_key_at_256": 0.85,
+               "best_induction_head": 0.4, "best_previous_token_head": 0.7},
+    "mini": {"copy_8_words": 0.85, "stories_without_a_loop": 0.9, "pass_key_at_128": 0.85, "best_previous_token_head": 0.7},
+    "draft": {"copy_8_words": 0.5, "stories_without_a_loop": 0.9, "pass_key_at_128": 0.8},
+    "moe": {"copy_8_words": 0.85, "stories_without_a_loop": 0.9, "pass_key_at_128": 0.85, "best_previous_token_head": 0.6,
             "expert_load_entropy": 0.85, "expert_load_shift": 0.05},
 }  # fmt: skip
 MARGIN = 0.12  # of 40 tries: another processor rounds otherwise, and a close call turns

@@ -231,17 +231,20 @@ def _limits(record: dict) -> list[str]:
     lines = [
         "## Limits",
         "",
-        "It makes grammatical stories of a few sentences and repeats functions that it saw often. It has no reliable recall,",
-        "no facts and no reasoning, and was not tuned to be safe: use it to look inside a model, not to ask it things.",
+        "It makes grammatical stories of a few sentences and repeats functions that it saw often. It may copy from its input,",
+        "but has no facts and no reasoning, and was not tuned to be safe: use it to look inside a model, not to ask it things.",
         "A chat is written as lines `User: ...` and `Assistant: ...`, as in the dialogues it saw; the role tokens of the",
         "vocabulary are reserved and untrained. English only. Texts of crowd workers and of other models left their habits.",
     ]
     recipe = PRESETS[shape["name"]].tokens if shape["name"] in PRESETS else shape["tokens"]
-    if record["device"].endswith("(cpu)") and record["tokens_seen"] < recipe:
+    share = record["tokens_seen"] / recipe
+    if record["device"].endswith("(cpu)") and share < 1:
         lines.append(
-            f"Trained on a processor: {record['tokens_seen'] / recipe:.0%} of the {recipe:,} tokens of the recipe. The same "
+            f"Trained on a processor: {share:.0%} of the {recipe:,} tokens of the recipe. The same "
             "command on a GPU, without the changed settings, finishes the job."
         )
+    elif share < 0.95:
+        lines.append(f"The run ended at {share:.0%} of the {recipe:,} tokens of the recipe: with more time it learns more.")
     if not shape["long_share"]:
         lines.append(f"Positions past {shape['sequence']} were never trained: long inputs show mechanics, not quality.")
     return lines
