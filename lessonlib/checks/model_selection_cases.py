@@ -80,42 +80,46 @@ def exactly(room: int, context: int = 4096, users: int = 1, cards: int = 1, more
 
 
 def broken_cases() -> list[tuple]:
-    """(model, precision, context, scenario, the likely reason when the answer is another): one misreading each."""
+    """(model, precision, context, scenario, the likely reason when the answer is another, the constraint that this reason
+    is about or "" for all): one misreading each."""
     plain, scene = toy(), toy_scenario()
     card = room_bytes(scene)
     two = toy_scenario(cards=2, users=3)
     seconds = lab.latency_s(plain, "4-bit", scene)
     thinker = toy(thinking_tokens=2048)
+    reserved = "memory goes by the context that is reserved, not by what is needed"
+    together = "all cards together, an overhead on each, a cache a user"
+    refused = "a duty that the scenario refuses breaks the licence"
     return [
-        (plain, "4-bit", 4096, scene, "nothing is broken here: the list is empty"),
-        (exactly(card, context=3072), "4-bit", 8192, scene, "memory goes by the context that is reserved, not by what is needed"),
-        (exactly(24 * 10**9, more=10**9), "4-bit", 4096, scene, "a card of N GiB holds N x 2**30 bytes"),
-        (exactly(card), "4-bit", 4096, scene, "a card that is filled to the last byte still fits"),
-        (exactly(card, more=1), "4-bit", 4096, scene, "one byte too many does not fit"),
-        (exactly(2 * card, users=3, cards=2), "4-bit", 4096, two, "all cards together, an overhead on each, a cache a user"),
-        (exactly(2 * card, users=3, cards=2, more=1), "4-bit", 4096, two, "all cards together, an overhead on each, a cache a user"),
-        (plain, "16-bit", 32_768, scene, "a context of exactly the native window is allowed"),
-        (plain, "4-bit", 32_769, scene, "beyond the native window: the advertised one needs an extension"),
-        (plain, "4-bit", 3072, scene, "a context of exactly the need is enough"),
-        (plain, "4-bit", 3071, scene, "prompt and answer must both lie in the context that is reserved"),
-        (plain, "4-bit", 2048, scene, "prompt and answer must both lie in the context that is reserved"),
-        (thinker, "4-bit", 3072, scene, "what a model thinks lies in its window as well: the need holds thinking_tokens"),
-        (toy(licence=RESEARCH), "4-bit", 4096, scene, 'a licence answer other than "yes" breaks it'),
-        (toy(licence=RESEARCH), "4-bit", 4096, toy_scenario(use=HOBBY), "decide() says yes to this use"),
-        (toy(licence=LLAMA4), "4-bit", 4096, scene, 'a licence answer other than "yes" breaks it'),
-        (toy(licence=LLAMA), "4-bit", 4096, toy_scenario(use=US_COMPANY | {"users_at_release": 10**9}), '"ask" is no yes'),
-        (toy(licence=LLAMA), "4-bit", 4096, scene, "a duty that the scenario does not refuse is no obstacle"),
-        (toy(licence=LLAMA), "4-bit", 4096, toy_scenario(refuses=[SHOW]), "a duty that the scenario refuses breaks the licence"),
-        (toy(licence=GEMMA), "4-bit", 4096, toy_scenario(refuses=[SHOW]), "only a duty that this licence asks for counts"),
-        (toy(licence=GEMMA), "4-bit", 4096, toy_scenario(refuses=[POLICY]), "a duty that the scenario refuses breaks the licence"),
-        (toy(scores={"HumanEval": 80.0}), "4-bit", 4096, scene, "a score of exactly at_least passes, whatever the loss"),
-        (toy(scores={"HumanEval": 79.9}), "4-bit", 4096, scene, "below at_least"),
-        (toy(scores={}), "4-bit", 4096, scene, "no published score is no evidence"),
-        (toy(scores={"GPQA": 99.0}), "4-bit", 4096, scene, "a score on another benchmark is no evidence for this task"),
-        (plain, "4-bit", 4096, toy_scenario(seconds=seconds), "a latency of exactly the limit passes"),
-        (plain, "4-bit", 4096, toy_scenario(seconds=seconds * (1 - 2**-20)), "slower than allowed"),
+        (plain, "4-bit", 4096, scene, "nothing is broken here: the list is empty", ""),
+        (exactly(card, context=3072), "4-bit", 8192, scene, reserved, "memory"),
+        (exactly(24 * 10**9, more=10**9), "4-bit", 4096, scene, "a card of N GiB holds N x 2**30 bytes", "memory"),
+        (exactly(card), "4-bit", 4096, scene, "a card that is filled to the last byte still fits", "memory"),
+        (exactly(card, more=1), "4-bit", 4096, scene, "one byte too many does not fit", "memory"),
+        (exactly(2 * card, users=3, cards=2), "4-bit", 4096, two, together, "memory"),
+        (exactly(2 * card, users=3, cards=2, more=1), "4-bit", 4096, two, together, "memory"),
+        (plain, "16-bit", 32_768, scene, "a context of exactly the native window is allowed", "context"),
+        (plain, "4-bit", 32_769, scene, "beyond the native window: the advertised one needs an extension", "context"),
+        (plain, "4-bit", 3072, scene, "a context of exactly the need is enough", "context"),
+        (plain, "4-bit", 3071, scene, "prompt and answer must both lie in the context that is reserved", "context"),
+        (plain, "4-bit", 2048, scene, "prompt and answer must both lie in the context that is reserved", "context"),
+        (thinker, "4-bit", 3072, scene, "what a model thinks lies in its window as well: the need holds thinking_tokens", "context"),
+        (toy(licence=RESEARCH), "4-bit", 4096, scene, 'a licence answer other than "yes" breaks it', "licence"),
+        (toy(licence=RESEARCH), "4-bit", 4096, toy_scenario(use=HOBBY), "decide() says yes to this use", "licence"),
+        (toy(licence=LLAMA4), "4-bit", 4096, scene, 'a licence answer other than "yes" breaks it', "licence"),
+        (toy(licence=LLAMA), "4-bit", 4096, toy_scenario(use=US_COMPANY | {"users_at_release": 10**9}), '"ask" is no yes', "licence"),
+        (toy(licence=LLAMA), "4-bit", 4096, scene, "a duty that the scenario does not refuse is no obstacle", "licence"),
+        (toy(licence=LLAMA), "4-bit", 4096, toy_scenario(refuses=[SHOW]), refused, "licence"),
+        (toy(licence=GEMMA), "4-bit", 4096, toy_scenario(refuses=[SHOW]), "only a duty that this licence asks for counts", "licence"),
+        (toy(licence=GEMMA), "4-bit", 4096, toy_scenario(refuses=[POLICY]), refused, "licence"),
+        (toy(scores={"HumanEval": 80.0}), "4-bit", 4096, scene, "a score of exactly at_least passes, whatever the loss", "evidence"),
+        (toy(scores={"HumanEval": 79.9}), "4-bit", 4096, scene, "below at_least", "evidence"),
+        (toy(scores={}), "4-bit", 4096, scene, "no published score is no evidence", "evidence"),
+        (toy(scores={"GPQA": 99.0}), "4-bit", 4096, scene, "a score on another benchmark is no evidence for this task", "evidence"),
+        (plain, "4-bit", 4096, toy_scenario(seconds=seconds), "a latency of exactly the limit passes", "latency"),
+        (plain, "4-bit", 4096, toy_scenario(seconds=seconds * (1 - 2**-20)), "slower than allowed", "latency"),
         (toy(scores={}, licence=RESEARCH, native_context=2048), "16-bit", 4096, toy_scenario(vram_gib=8, seconds=0.5),
-         "name every constraint that is broken, not the first alone"),
+         "name every constraint that is broken, not the first alone", ""),
     ]  # fmt: skip
 
 

@@ -19,7 +19,9 @@ def execute(notebook, allow_errors: bool = False, timeout: int = TIMEOUT, extra:
 
     environment = {
         **os.environ, "LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1",
-        "LESSONLIB_PROGRESS": "off", "LESSON_FACTS": "off", **(extra or {}),
+        "LESSONLIB_PROGRESS": "off", "LESSON_FACTS": "off",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait would slow the rest of a busy machine
+        **(extra or {}),
     }  # fmt: skip
     transport = "ipc" if os.name == "posix" else "tcp"
     with tempfile.TemporaryDirectory() as folder:

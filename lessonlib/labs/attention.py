@@ -18,7 +18,7 @@ STORY = (
     "its beak and brought it back to Sam. Sam was very happy. He gave the duck some bread and said thank you. From that day "
     "on the duck and Sam were good friends, and every morning they played with the blue boat on the lake."
 )  # fmt: skip
-SENTENCE = " bird lamp river stone drum bird lamp river"
+SENTENCE = "Copy: bird lamp river stone drum\nAnswer: bird lamp river"
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,9 @@ def explain(model: Mapping, precision: str, context: int, scenario: Mapping) -> 
         found["evidence"] = f"{scenario['benchmark']} {score:g}, at least {scenario['at_least']:g} asked"
     seconds = latency_s(model, precision, scenario)
     if seconds > scenario["seconds"]:
-        found["latency"] = f"{seconds:,.2f} s for an answer, {scenario['seconds']:,.2f} s allowed"
+        said = [f"{value:,.2f} s" for value in (seconds, scenario["seconds"])]
+        close = " (a hair less)" if said[0] == said[1] else ""
+        found["latency"] = f"{said[0]} for an answer, {said[1]} allowed{close}"
     return found
 
 

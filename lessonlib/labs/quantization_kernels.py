@@ -133,5 +133,5 @@ def gains(record: dict) -> tuple[list, list, str]:
         [name, " × ".join(f"{n:,}" for n in record["shapes"][name]), *(f"{row[b]:.2f}" for b in batches)]
         for name, row in found.items()
     ]
-    header = ["matrix", "shape", *(f"{int(b):,} rows" for b in batches)]
+    header = ["matrix", "shape", *(f"batch {int(b):,}" for b in batches)]
     return rows, header, f"int4 over bf16, times as fast: {record['device']}, {record['date']}"

@@ -426,7 +426,7 @@ assert leaks["as trained"] < 0.01 < leaks["no mask"] and moved[1] < 1e-4 < 0.01 
 # ## Calculator
 #
 # An interactive map of the model's own attention: choose layer, head and token, and read where it looks. Start with the heads that were found above. Three words of the line come twice: from the last one, where should
-# an induction head look? (Ordinary sentences are less tidy: put one of your own in the place of `lab.SENTENCE`.) All controls work by keyboard: Tab moves, arrows and typing change values.
+# an induction head look? (Put a line of your own in the place of `lab.SENTENCE`: without the words `Copy:` and `Answer:`, in `target` the same head rests on the first token.) All controls work by keyboard: Tab moves, arrows and typing change values.
 
 # %% tags=["nbval-ignore-output"]
 line = lab.token_ids(tokenizer, lab.SENTENCE)

@@ -339,8 +339,9 @@ header = ["twin", "parameters (N)", "active", "bits per byte", "seconds to train
 table(training.twin_rows(record), header, f"Stored: {record['read']['twins']:,} bytes of four kinds of text, two seeds")
 
 # %% [markdown]
-# Memory does not care about k: all experts must be there. Quality is best near the k of the training, and using *more* experts does not help: the weights were never fitted for it. The cards say why `moe`, with more than twice the parameters of `mini`, is no better: it was cut out of `mini` and trained only a little further,
-# just enough to reach `mini` again. The twins are the fair test: the MoE clearly beats the dense model of its active size, and keeps up with the one of its total size, for less training time. (Two seeds, tiny models: the first is safe, a lead over the large one would not be.)
+# Memory does not care about k: all experts must be there. Quality is best near the k of the training: one expert is too few, and all eight together were never fitted to each other. By the cards, `moe` predicts better than `mini`, of which it was cut, though fewer
+# parameters work on a token; but it also read more text, of more kinds, so that says little about experts. The twins are the fair test: the MoE clearly beats the dense model of its active size, and keeps up with the one of its total size, for less training time. (Two seeds, tiny models: the first
+# is safe, a lead over the large one would not be.)
 #
 # ### Exercise 4: what is held and what is read (12 minutes)
 #

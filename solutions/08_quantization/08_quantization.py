@@ -422,7 +422,7 @@ page.claims(["S06-001", "S06-002", "S06-003", "S06-004", "S06-005", "S06-006", "
 # users lies between. The slower of the two is a ceiling that no engine passes, the *roofline*; the first table has it for a real model and card.
 #
 # Then a real kernel: torch's own product of 16-bit inputs and 4-bit weights beside its 16-bit product, on a matrix of Qwen3-1.7B's size. It gains where one row is multiplied and not where many are. The last table is the record of a
-# GPU (`benchmarks/l08_int4_gpu.py`) on matrices of the 32B model. Below 1, the kernel loses: it was made for few rows. Engines take another one for prompts, and the best of those reach the 1 of the first table.
+# GPU (`benchmarks/l08_int4_gpu.py`) on matrices of the 32B model. Below 1, the kernel loses: it was made for few rows. Engines take another one for prompts, which at best reaches the 1 of the first table.
 
 # %% tags=["nbval-ignore-output"]
 from lessonlib.labs import quantization_kernels as kernels

@@ -461,6 +461,8 @@ page.claims(
 page.claims(["S12-021", "S12-023", "S12-025"], "Its summary")
 
 # %% [markdown]
+# *Hand in:* nbgrader's Submit button; where there is none, save and run `page.hand_in("your name")` in a new cell: it writes one file for your instructor.
+#
 # *Next:* the reference: glossary, formulas, every claim of the source lesson.
 #
 # ## Sources

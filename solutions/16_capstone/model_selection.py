@@ -418,6 +418,8 @@ page.theme.emit(folded, "[numbers for the written part, folded away]")
 corrections(["S12-012", "S12-013", "S12-020"])
 
 # %% [markdown]
+# *Hand in:* nbgrader's Submit button; where there is none, save and run `page.hand_in("your name")` in a new cell: it writes one file for your instructor.
+#
 # *Next:* a deployment plan, where several such models share a server through the day.
 #
 # ## Sources

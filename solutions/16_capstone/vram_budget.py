@@ -397,6 +397,8 @@ page.theme.emit(margin, "[the margin, folded away]")
 corrections(["S12-002", "S12-003", "S12-004", "S12-005"])
 
 # %% [markdown]
+# *Hand in:* nbgrader's Submit button; where there is none, save and run `page.hand_in("your name")` in a new cell: it writes one file for your instructor.
+#
 # *Next:* choose a model for a task, with licence and evidence beside memory.
 #
 # ## Sources

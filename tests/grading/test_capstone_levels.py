@@ -43,6 +43,11 @@ def right(**names: str) -> dict[str, str]:
     return named(RIGHT.RIGHT_ANSWERS, names)
 
 
+def without(answers: dict[str, str], grade_id: str) -> dict[str, str]:
+    """The answers, one left out: its gap stays open."""
+    return {name: code for name, code in answers.items() if name != grade_id}
+
+
 @dataclass
 class Level:
     """One submission: its cells (what it does not name stays as it was handed out), its automatic points from and to,
@@ -71,7 +76,7 @@ SELECTION = right(
 )
 PLAN = right(
     l16_plan_e1_seconds="a_list_of_steps",
-    l16_plan_e2_break="numpy",
+    l16_plan_e2_break="fractions_card_by_card",
     l16_plan_e3_calls="looks_whether_it_worked",
     l16_plan_e4_plan="tries_all_levels",
 )
@@ -111,19 +116,19 @@ TASKS = {
             24, 30, ("that is the fewest GPUs: the cheapest machine was asked for",), by_hand=3,
         ),
         Level(
-            "middling: groups forgotten, heads split, GB for GiB, the last exercise left out",
-            right(l16_vram_e2_cache="layer_by_layer")
-            | wrong(l16_vram_e1_weights="flat", l16_vram_e3_share="splits_a_head", l16_vram_e4_table="card_in_gb")
+            "middling: heads split, GB for GiB, the last exercise left out",
+            without(VRAM, "l16_vram_e5_cheapest")
+            | wrong(l16_vram_e3_share="splits_a_head", l16_vram_e4_table="card_in_gb")
             | {"l16_vram_why": "It is tight."},
-            7, 14, ("that is flat", "a key-value head was split", "GB was compared with GiB"), by_hand=3,
+            11, 16, ("a key-value head was split", "GB was compared with GiB", "is still open", "not written yet"), by_hand=3,
         ),
         Level(
             "poor: misconceptions, and half left out",
             wrong(
-                l16_vram_e1_weights="in_gib", l16_vram_e2_cache="query_heads", l16_vram_e3_share="whole_model",
+                l16_vram_e1_weights="flat", l16_vram_e2_cache="query_heads", l16_vram_e3_share="whole_model",
                 l16_vram_e4_table="says_yes",
             ),
-            0.5, 5, ("that is in GiB", "that counts query heads", "that is the whole model"),
+            0.5, 5, ("that is flat", "query heads", "that is the whole model", "see whether exercises 1 to 3 pass"),
         ),
         Level(
             "nonsense",
@@ -152,16 +157,16 @@ TASKS = {
         Level(
             "middling: duties not looked at, the first that fits, one reason each",
             SELECTION
-            | wrong(l16_sel_e2_latency="one_cache", l16_sel_e3_broken="duties_ignored")
+            | wrong(l16_sel_e3_broken="duties_ignored")
             | choose(best="options[0]", reasons="against[:1]")
             | {"l16_sel_why": "Llama 3.3 70B, since it is large."},
-            7, 16, ("a step reads everybody's", "a duty that the scenario refuses", "name every constraint"), by_hand=4,
+            12, 18, ("a duty that the scenario refuses", "name every constraint", "can be had"), by_hand=4,
         ),
         Level(
             "poor: three misconceptions, and never a choice",
             right(l16_sel_e1_memory="user_by_user")
             | wrong(l16_sel_e2_latency="one_by_one", l16_sel_e3_broken="first_only", l16_sel_e4_choose="always_nobody"),
-            4, 7, ("in one batch", "not the first alone", "nothing was chosen, but"),
+            4, 7, ("in one batch", "exercise 2 comes first", "not the first alone", "nothing was chosen, but"),
         ),
         Level(
             "nonsense",

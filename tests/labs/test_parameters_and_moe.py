@@ -319,8 +319,10 @@ def test_a_row_of_a_real_mixture():
 
 
 def test_cards_of_embedded_models():
-    assert lab.card("mini") == (1.404, "10.4 million tokens")
-    assert lab.card("moe") == (1.4104, "mini, and 2.6 million tokens")
+    told = {n: json.loads((models.embedded_path(n) / "training.json").read_text()) for n in ("mini", "moe")}
+    tokens = {name: f"{record['tokens_seen'] / 1e6:.1f} million tokens" for name, record in told.items()}
+    assert lab.card("mini") == (told["mini"]["bits_per_byte"]["all"], tokens["mini"])
+    assert lab.card("moe") == (told["moe"]["bits_per_byte"]["all"], f"mini, and {tokens['moe']}")
     assert lab.card("HuggingFaceTB/SmolLM2-135M") == (None, "–")
 
 

@@ -371,7 +371,7 @@ def test_gains_of_a_gpus_record_have_a_row_a_matrix_and_a_column_a_batch():
 
     record = records.load("l08_int4_gpu")
     rows, header, caption = kernels.gains(record)
-    assert [row[0] for row in rows] == list(record["shapes"]) and header[2] == "1 rows" and record["device"] in caption
+    assert [row[0] for row in rows] == list(record["shapes"]) and header[2] == "batch 1" and record["device"] in caption
     first = record["metrics"]["times_as_fast_q_at_batch_1"]["median"]
     assert rows[0][1] == "5,120 × 5,120" and rows[0][2] == f"{first:.2f}" and len(rows[0]) == len(header)
     assert first > 1 > float(rows[0][-1])  # the gain is that of few rows

@@ -244,7 +244,9 @@ def _limits(record: dict) -> list[str]:
             "command on a GPU, without the changed settings, finishes the job."
         )
     elif share < 0.95:
-        lines.append(f"The run ended at {share:.0%} of the {recipe:,} tokens of the recipe: with more time it learns more.")
+        lines.append(
+            f"The run ended at {share:.0%} of the {recipe:,} tokens of the recipe: with more time it learns more."
+        )
     if not shape["long_share"]:
         lines.append(f"Positions past {shape['sequence']} were never trained: long inputs show mechanics, not quality.")
     return lines
