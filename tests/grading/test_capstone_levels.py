@@ -120,15 +120,15 @@ TASKS = {
             without(VRAM, "l16_vram_e5_cheapest")
             | wrong(l16_vram_e3_share="splits_a_head", l16_vram_e4_table="card_in_gb")
             | {"l16_vram_why": "It is tight."},
-            11, 16, ("a key-value head was split", "GB was compared with GiB", "is still open", "not written yet"), by_hand=3,
+            9, 14, ("a key-value head was split", "GB was compared with GiB", "is still open", "not written yet"), by_hand=3,
         ),
         Level(
             "poor: misconceptions, and half left out",
             wrong(
-                l16_vram_e1_weights="flat", l16_vram_e2_cache="query_heads", l16_vram_e3_share="whole_model",
+                l16_vram_e1_weights="in_gib", l16_vram_e2_cache="query_heads", l16_vram_e3_share="whole_model",
                 l16_vram_e4_table="says_yes",
             ),
-            0.5, 5, ("that is flat", "query heads", "that is the whole model", "see whether exercises 1 to 3 pass"),
+            0.5, 5, ("that is in GiB", "query heads", "that is the whole model", "see whether exercises 1 to 3 pass"),
         ),
         Level(
             "nonsense",
