@@ -62,6 +62,8 @@ def table_html(rows, header=(), caption: str | None = None, row_headers: bool = 
         sides = ["right" if rows and all(_is_number(row[i]) for row in rows) else "left" for i in range(len(header))]
         cells = (
             f'<th scope="col" style="{CELL}; text-align: {s}">{rich(h)}</th>'
+            if h
+            else f'<td style="{CELL}"></td>'  # a header without words is none
             for h, s in zip(header, sides, strict=True)
         )
         parts.append(f"<thead><tr>{''.join(cells)}</tr></thead>")

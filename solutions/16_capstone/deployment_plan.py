@@ -28,7 +28,7 @@
 # 3. **switch** models by the real HTTP calls, in an order that loses no answer,
 # 4. **plan** a day, with fallbacks, for servers that you have not seen.
 #
-# *You need:* the VRAM budget of this capstone, lessons 09 and 10.
+# *You need:* the VRAM budget of this capstone. Lessons 09 and 10, on engines and switching, are planned; what the task takes from them is explained here.
 
 # %% tags=["bootstrap"]
 

@@ -1,4 +1,4 @@
-"""All calculators in a JupyterLab notebook: rendered, worked by keyboard, scanned by axe-core for accessibility."""
+"""All calculators and explorers in a JupyterLab notebook: rendered, worked by keyboard, scanned by axe-core for accessibility."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ from .conftest import PATIENCE
 pytestmark = pytest.mark.browser
 
 PAGE = "calculators.ipynb"
+# What is interactive on pages beside the calculators, as the lessons call it.
+EXPLORERS = {
+    "TrainingCostCalculator": "page.TrainingCostCalculator()",
+    "BitViewer": "page.BitViewer(number=0.3, name='fp8 e4m3')",
+    "SelectionExplorer": "page.SelectionExplorer('wiki bot', users=6, prompt_tokens=2048)",
+    "NextTokenFigure": "from lessonlib import models\nmini, words = models.load('mini')\n"
+    "page.NextTokenFigure(mini, words, text='The cat sat on the')",
+    "AttentionMap": "from lessonlib.labs import attention, attention_heads\nids = attention.token_ids(words, attention.SENTENCE)\n"
+    "page.AttentionMap(attention.words(words, ids), attention_heads.all_weights(mini, ids)[:, 0])",
+    "RouterExplorer": "page.RouterExplorer(*models.load('moe'))",
+    "hints": "page.hints('l05_e1')",
+}
 # Rules that look at a whole page, of which the calculators are a part.
 WHOLE_PAGE = ("region", "landmark-one-main", "page-has-heading-one", "bypass", "document-title", "html-has-lang")
 RUN = """async () => {
@@ -42,6 +54,7 @@ def shown(site, browser):
     """A page with one cell for each calculator, run."""
     cells = [nbformat.v4.new_code_cell("from lessonlib import page")]
     cells += [nbformat.v4.new_code_cell(f"page.{name}()", id=name.lower()) for name in CALCULATORS]
+    cells += [nbformat.v4.new_code_cell(code, id=name.lower()) for name, code in EXPLORERS.items()]
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, site.root / PAGE)
@@ -62,7 +75,7 @@ def shown(site, browser):
 
 def output(page, name: str):
     """The output of one calculator."""
-    cell = page.locator(".jp-CodeCell").nth(1 + CALCULATORS.index(name))
+    cell = page.locator(".jp-CodeCell").nth(1 + [*CALCULATORS, *EXPLORERS].index(name))
     cell.scroll_into_view_if_needed()
     return cell.locator(".jp-OutputArea")
 
@@ -75,11 +88,14 @@ def retype(page, field, text: str) -> None:
     page.keyboard.press("Tab")
 
 
-@pytest.mark.parametrize("name", CALCULATORS)
+@pytest.mark.parametrize("name", [*CALCULATORS, *EXPLORERS])
 def test_every_control_is_found_by_its_label_and_reached_by_tab(shown, name):
     area = output(shown, name)
+    if name == "hints":
+        assert area.get_by_role("button", name="Open hint 1 of 3").count() == 1
+        return
     controls = area.locator("input, select, textarea")
-    assert controls.count() > 2
+    assert controls.count() > (0 if name in EXPLORERS else 2)
     named = controls.evaluate_all("all => all.map(c => (c.labels?.[0]?.innerText || c.ariaLabel || '').trim())")
     assert all(named) and len(set(named)) == len(named)
     controls.first.focus()

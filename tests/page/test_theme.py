@@ -48,6 +48,11 @@ def test_inline_marks(text, html, plain):
     assert theme.plain(text) == plain
 
 
+def test_a_header_without_words_is_no_header():
+    html = theme.table_html([["a", 1]], ["", "count"])
+    assert html.count('scope="col"') == 1 and "<td" in html.split("</thead>")[0] and 'scope="row"' in html
+
+
 def test_table_has_caption_scopes_and_aligned_numbers():
     html = theme.table_html([["GQA", 8], ["MHA", 64]], ["kind", "heads"], "Heads")
     found = tags(html)
