@@ -162,7 +162,9 @@ def test_the_card_says_when_a_processor_did_only_a_part_of_the_recipe(finished):
     for done in ({"tokens_seen": whole}, {"device": "a GPU (cuda)"}):
         assert "Trained on a processor" not in card(part | done)
     assert f"The run ended at 25% of the {whole:,} tokens" in card(part | {"device": "a GPU (cuda)"})
-    assert "The run ended" not in card(part) and "The run ended at 46% of the 150,000,000" in card(embedded_record("target"))
+    assert "The run ended" not in card(part) and "The run ended at 46% of the 150,000,000" in card(
+        embedded_record("target")
+    )
 
 
 def embedded_record(name: str) -> dict:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "lessonlib"
 LAYERS = ["facts", "calc", "models", "labs", "serving", "checks", "page"]
 TOPS = ["course", "grading", "commands"]
-BASE = {"paths"}  # every layer may use it
+BASE = {"paths", "learner"}  # every layer may use them
 START = {"__main__", "environment", "packages", "cli", "lab", "testing"}  # what runs before packages are there
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
@@ -44,7 +44,7 @@ def allowed(path: Path) -> set[str]:
     """What a module may import of lessonlib."""
     place = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     everything = {*LAYERS, *TOPS, *BASE, *START, "lite_check"}
-    if place in ("paths", "__init__"):
+    if place in (*BASE, "__init__"):
         return set()
     if place == "calc":
         return {"calc"}
