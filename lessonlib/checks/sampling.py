@@ -34,10 +34,12 @@ def check_temperature(answer, rng):
 
 @property_of("l06_e1", "random logits and temperatures")
 def any_temperature(answer, rng):
-    """Other sizes, other temperatures, large negative logits."""
+    """Other sizes, other temperatures, large negative logits; at last one that lies far below the others."""
     for _ in range(6):
         shift = rng.choice([0, 0, -2000, 500])
         cases.compare_temperature(answer, cases.logits(rng, rng.randint(2, 40)) + shift, rng.uniform(0.2, 4))
+    logits = cases.logits(rng, 6)
+    cases.compare_temperature(answer, torch.cat([logits, logits.min()[None] - 900]), rng.uniform(0.5, 2))
 
 
 @property_of("l06_e1", "greedy takes the largest logit, the first of equal ones")

@@ -22,9 +22,9 @@ from .core import CheckFailed, check_for, expect, property_of
     ],
 )
 def check_candidates(answer, rng):
-    """A handful of logits, then large ones that overflow a careless softmax."""
+    """A handful of logits, then large ones and a low one that overflow a careless softmax."""
     cases.compare_candidates(answer, cases.some_logits(rng, 9), 4)
-    cases.compare_candidates(answer, [900 + x for x in cases.some_logits(rng, 7)], 3)
+    cases.compare_candidates(answer, [*(900 + x for x in cases.some_logits(rng, 7)), -50.0], 3)
 
 
 @property_of("l02_e1", "any number of logits, any number of candidates")
@@ -127,10 +127,10 @@ def check_measure(answer, rng):
 
 @property_of("l02_e3", "any text, logits of any height")
 def measure_any(answer, rng):
-    """Random texts; a constant added to the logits changes nothing."""
+    """Random texts; a constant added to the logits changes nothing, nor a token that is out of the question."""
     for height in (0, 800, -800):
         logits, ids, size = cases.a_text(rng, rng.randint(3, 12))
-        cases.compare_loss(answer, [[x + height for x in row] for row in logits], ids, size)
+        cases.compare_loss(answer, [[*(x + height for x in row), height - 900.0] for row in logits], ids, size)
 
 
 @property_of("l02_e3", "a model that knows nothing pays ln V nats a token")

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from lessonlib.course.lint import wrong_answers
 from lessonlib.course.score import exercise_of, score
 from lessonlib.grading import canonical, engine, intake, running, sandbox, zygote
 
@@ -301,15 +300,6 @@ def test_what_tests_of_one_process_expect():
     assert any("in-kernel" in note for note in record["notes"])
 
 
-def wrong_answers(folder: str):
-    """The named wrong answers of a lesson."""
-    spec = importlib.util.spec_from_file_location(f"wrong_{folder}", ROOT / "solutions" / folder / "wrong_answers.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.WRONG_ANSWERS
-
-
 @needs_sandbox
 @pytest.mark.parametrize("folder, name", FIRST)
 def test_lessons_score_as_in_one_process(folder, name):
@@ -317,7 +307,9 @@ def test_lessons_score_as_in_one_process(folder, name):
     solution, learner = (ROOT / top / folder / f"{name}.ipynb" for top in ("solutions", "notebooks"))
     book, release = json.loads(solution.read_text(encoding="utf-8")), json.loads(learner.read_text(encoding="utf-8"))
     shot = canonical.snapshot(book, release=release)
-    answers = [{"grade_id": w.grade_id, "code": w.code} for w in wrong_answers(folder)]
+    answers = [
+        {"grade_id": w.grade_id, "code": w.code} for w in wrong_answers(ROOT / "solutions" / folder / f"{name}.py")
+    ]
     beside = score(solution, answers)["answers"]
     with engine.Grader(shot) as grader:
         assert grader.failing == []

@@ -22,7 +22,7 @@ PURE = frozenset(
     "numbers numpy operator pandas re scipy statistics string textwrap torch transformers typing unicodedata".split()
 )
 STATE = re.compile(
-    r"_|(?:set|save|dump|write|to_|cache|lru_cache|register|seed|manual_seed|install|put|fill|hook|load)"
+    r"_|(?:set|save|dump|write|to_|cache\b|cached|lru_cache|register|seed|manual_seed|install|put|fill|hook|load)"
 )
 DUNDERS = frozenset(
     "__init__ __name__ __len__ __repr__ __str__ __eq__ __post_init__ __call__ __getitem__ __iter__".split()
