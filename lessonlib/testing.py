@@ -41,6 +41,11 @@ TOOLS = (
 )
 
 
+# The whole suite: each file stays in one process, since its tests share what they prepared. More than two processes would
+# not fit the memory and the time limits that tests allow on two cores.
+TWO_FILES = ("-n", "2", "--dist", "loadfile", "tests/lessons", "tests")  # the longest file first
+
+
 def parser() -> argparse.ArgumentParser:
     """The command's options; what it does not know goes to pytest."""
     made = argparse.ArgumentParser(
@@ -78,13 +83,15 @@ def main(argv: list[str]) -> int:
 
 
 def pytest_arguments(root: Path, options, rest: list[str]) -> list[str]:
-    """What pytest is told. ValueError names the lessons when there is no such one."""
+    """What pytest is told; nothing asked for means everything, two files at a time. ValueError names the lessons when
+    there is no such one."""
     marks = [f"({options.m})"] if options.m else []
     if options.lesson:
         marks.append(lesson_mark(root, options.lesson))
     made = list(rest)
     made += ["-m", " and ".join(marks)] if marks else []
-    return made + (["-k", options.k] if options.k else [])
+    made += ["-k", options.k] if options.k else []
+    return made or list(TWO_FILES)
 
 
 def lesson_mark(root: Path, lesson: str) -> str:
