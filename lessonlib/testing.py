@@ -43,7 +43,7 @@ TOOLS = (
 
 # The whole suite: each file stays in one process, since its tests share what they prepared. More than two processes would
 # not fit the memory and the time limits that tests allow on two cores.
-TWO_FILES = ("-n", "2", "--dist", "loadfile", "tests/lessons", "tests")  # the longest file first
+TWO_FILES = ("-n", "2", "--dist", "loadfile")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -41,6 +41,11 @@ def pytest_configure(config):
         config.addinivalue_line("markers", f"l{folder.name[:2]}: lesson {folder.name}")
 
 
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):  # two files at a time: the longest one, the gates, begins at once
+        items.sort(key=lambda item: "lessons" not in item.path.parts)
+
+
 def pytest_runtest_setup(item):
     for tool in testing.TOOLS:
         if item.get_closest_marker(tool.mark) and not tool.found():

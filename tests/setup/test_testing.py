@@ -20,7 +20,7 @@ def arguments(*argv):
 @pytest.mark.parametrize(
     "argv, told",
     [
-        ([], ["-n", "2", "--dist", "loadfile", "tests/lessons", "tests"]),
+        ([], ["-n", "2", "--dist", "loadfile"]),
         (["--lesson", "05"], ["-m", "l05"]),
         (["--lesson", "5"], ["-m", "l05"]),
         (["--lesson", "05_kv_cache"], ["-m", "l05"]),
