@@ -15,9 +15,10 @@ OPEN_UP_TO = 6  # longer lists are folded
 OTHERWISE = "The source lesson has this otherwise."
 
 
-def claims(claim_ids: list[str], title: str | None = None) -> None:
-    """Show claims of the source lesson: statement, verdict, value, source, date. More than six are folded away under a
-    line that counts the verdicts. Of a corrected claim only what is right and why is shown; ValueError for an unknown id."""
+def claims(claim_ids: list[str], title: str | None = None, folded: bool = False) -> None:
+    """Show claims of the source lesson: statement, verdict, value, source, date. More than six, or `folded` ones, are
+    folded away under a line that counts the verdicts. Of a corrected claim only what is right and why is shown.
+    ValueError for an unknown id."""
     from lessonlib.facts import catalog
 
     found = [catalog.claim(claim_id) for claim_id in claim_ids]
@@ -28,7 +29,7 @@ def claims(claim_ids: list[str], title: str | None = None) -> None:
     caption = f"{title or 'Claims of the source lesson'}: {verdicts(found)}"
     listed = [f"[{number}] {source}" for number, source in enumerate(titles, 1)]
     below = "<br>".join(map(theme.escape, listed))
-    folded = len(rows) > OPEN_UP_TO
+    folded = folded or len(rows) > OPEN_UP_TO
     html = f"{theme.table_html(rows, CLAIMS_HEADER, None if folded else caption)}<p>Sources: {below}</p>"
     text = "\n".join([caption, *map(_line, rows), "Sources:", *listed])
     theme.emit(theme.fold(f"<b>{theme.rich(caption)}</b>", html) if folded else html, text)

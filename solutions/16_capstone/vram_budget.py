@@ -379,6 +379,8 @@ facts = [
 ]
 margin = page.theme.fold("Show the margin of the written part", page.theme.table_html(facts))
 page.theme.emit(margin, "[the margin, folded away]")
+claims = ["S12-001", "S12-006", "S12-007", "S12-008", "S12-009", "S12-010"]
+page.claims(claims, "What holds of the source lesson's first exercise", folded=True)
 
 # %% [markdown]
 # ## We learned

@@ -63,6 +63,12 @@ def test_long_lists_of_claims_are_folded_and_counted(shown):
     assert text.count("\n- ") == len(ids) and all(name in html for name in ids)
 
 
+def test_a_short_list_is_folded_when_asked(shown):
+    corrected.claims(["S12-001"], "What holds", folded=True)
+    corrected.claims(["S12-001"], "What holds")
+    assert "<details" in shown[0][0] and "<details" not in shown[1][0] and shown[0][1] == shown[1][1]
+
+
 def test_every_claim_can_be_shown_under_the_lessons_own_name():
     rows = [corrected.claim_row(c, corrected.sources(c)) for c in catalog.claims()]
     assert len(rows) > 400 and all(len(row) == 6 and all(cell.strip() for cell in row) for row in rows)
