@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +24,8 @@ os.environ.update({"LESSON_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE"
 os.environ["LESSON_FACTS"] = "off"  # a developer's own models and cards change no test
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads must not take the cores from the next process
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in the background; tests press Ctrl-C
 
 
 def _block_network():
