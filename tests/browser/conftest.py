@@ -1,4 +1,4 @@
-"""A real JupyterLab on a copy of the course, and one headless Chromium, for all browser tests."""
+"""A real JupyterLab on a copy of the course, for all browser tests, and a headless Chromium for each file."""
 
 from __future__ import annotations
 
@@ -76,9 +76,12 @@ def site(tmp_path_factory):
         log.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """The system's Chromium, with a profile of its own."""
+    """The system's Chromium, with a profile of its own.
+
+    One for each file: until it ends, Playwright's event loop counts as running in this thread, and files that call
+    asyncio.run would fail if they came after in the same process."""
     from playwright.sync_api import sync_playwright
 
     program = next(tool for tool in testing.TOOLS if tool.mark == "browser").found()
