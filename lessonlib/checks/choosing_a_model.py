@@ -30,8 +30,8 @@ BIG = 10**9  # users that pass every limit
 )
 def check_headroom(answer, rng):
     """Made-up models, so that no two mistakes give one number, then real ones."""
-    for _ in range(3):
-        _compare_headroom(answer, _shape(rng), _need(rng))
+    for too_large in ({}, {}, {"card_gib": 24, "bits_per_weight": 16}):
+        _compare_headroom(answer, _shape(rng), _need(rng) | too_large)
     _compare_headroom(answer, lab.shape(rng.choice(FAMILIES)), _need(rng))
 
 

@@ -224,6 +224,7 @@ def _compare_difference(answer, a: int, b: int, tasks: int) -> None:
         (around(1.96 * both * math.sqrt(tasks / (tasks - 1))), "divided by tasks - 1: the formula here has tasks"),
         (around(1.96 * both, -lead), "that is b - a"),
         ((want[1], want[0]), "low comes first"),
+        ((lead, lead), "that is the difference alone. An interval has a width: 1.96 standard errors to each side"),
     ]
     _near(got, want, f"{a} against {b} of {tasks} tasks.", mistakes)
 

@@ -163,6 +163,26 @@ def expect(got, want, what: str, *, mistakes: Iterable[tuple[object, str]] = (),
     raise CheckFailed(what, expected=want, got=got, reason=reason)
 
 
+def expect_all(rows: Iterable[tuple[str, object, object, Iterable[tuple[object, str]]]], rel: float = 1e-9) -> None:
+    """Raise CheckFailed for the first of the `rows` (what was asked, got, want, mistakes) that is wrong.
+
+    `mistakes` are as for `expect`. Two mistakes may give one number on one input: the likely reason is one that explains
+    every row, else the first that explains this one."""
+    rows = [(what, got, want, list(mistakes)) for what, got, want, mistakes in rows]
+    wrong = next((row for row in rows if not same(row[1], row[2], rel)), None)
+    if wrong is None:
+        return
+
+    def explains(why: str, row) -> bool:
+        made = [value for value, reason in row[3] if reason == why] or [row[2]]
+        return any(same(row[1], value, rel) for value in made)
+
+    what, got, want, mistakes = wrong
+    here = [why for value, why in mistakes if same(got, value, rel)]
+    best = [why for why in here if all(explains(why, row) for row in rows)] or here
+    raise CheckFailed(what, expected=want, got=got, reason=best[0] if best else None)
+
+
 def same(got, want, rel: float = 1e-9) -> bool:
     """Whether two plain values are equal: numbers within `rel`, sequences and dicts item by item. NumPy and torch values
     count as the plain ones they hold, on both sides: what is wanted may come from another call of the answer. A bool is

@@ -13,7 +13,7 @@ import warnings
 from ..labs import deployment_plan as lab
 from ..serving import day_cases
 from . import deployment_plan_cases as cases
-from .core import CheckFailed, check_for, exercise, property_of
+from .core import CheckFailed, check_for, exercise, expect_all, property_of
 
 WAYS = [(to, back) for to in cases.ASLEEP for back in cases.ASLEEP]
 FULL = 99.9  # points of 100 that count as all: the rest is rounding
@@ -35,7 +35,7 @@ def check_seconds(answer, rng):
     """All nine ways on the task's server, then other servers."""
     engines = cases.day_engines()
     asked = [(lab.server(), engines["coding"], to, engines["documents"], back) for to, back in WAYS]
-    cases.settle([cases.seconds_row(answer, *a) for a in [*asked, *(cases.random_switch(rng) for _ in range(12))]])
+    expect_all([cases.seconds_row(answer, *a) for a in [*asked, *(cases.random_switch(rng) for _ in range(12))]])
 
 
 @property_of("l16_plan_e1", "any engines on any server, all nine ways")
@@ -45,7 +45,7 @@ def seconds_any(answer, rng):
     for _ in range(3):
         server, leaves, _, comes, _ = cases.random_switch(rng)
         rows += [cases.seconds_row(answer, server, leaves, to, comes, back) for to, back in WAYS]
-    cases.settle(rows)
+    expect_all(rows)
 
 
 @property_of("l16_plan_e1", "more GPUs shorten the copies and nothing else")
@@ -56,7 +56,7 @@ def seconds_by_gpus(answer, rng):
     for count in (1, 2, 4):
         leaves, comes = ({**one, "gpus": list(range(count))} for one in (leaves, comes))
         rows += [cases.seconds_row(answer, server, leaves, to, comes, back) for to, back in WAYS]
-    cases.settle(rows)
+    expect_all(rows)
 
 
 @property_of("l16_plan_e1", "level 1 at both ends needs neither storage nor a process start")
@@ -65,7 +65,7 @@ def seconds_level_1(answer, rng):
     server, leaves, _, comes, _ = cases.random_switch(rng)
     slow = {"storage_gbs": 0.1, "process_start_s": 900.0, "warm_up_s": 700.0, "stop_s": 500.0}
     changed = [{**server, **change} for change in ({}, slow, {"wake_s": 3.0}, {"link_gbs": 8})]
-    cases.settle([cases.seconds_row(answer, s, leaves, "level 1", comes, "level 1") for s in changed])
+    expect_all([cases.seconds_row(answer, s, leaves, "level 1", comes, "level 1") for s in changed])
 
 
 @check_for(
@@ -82,27 +82,27 @@ def seconds_level_1(answer, rng):
 )
 def check_breaks(answer, rng):
     """A day that fits, both models awake, too much asleep in RAM, then a case on each side of every slip."""
-    asked = [*cases.plain_moments(), *(cases.edge(rng, slip) for slip in cases.SLIPS)]
-    cases.settle([cases.break_row(answer, *a) for a in asked])
+    asked = [*cases.plain_moments(), *cases.telling_edges(rng)]
+    expect_all([cases.break_row(answer, *a) for a in asked])
 
 
 @property_of("l16_plan_e2", "cards and RAM that are just large enough, and just too small")
 def breaks_edge(answer, rng):
     """Twice on both sides of every slip."""
-    cases.settle([cases.break_row(answer, *cases.edge(rng, slip)) for slip in [*cases.SLIPS, *cases.SLIPS]])
+    expect_all([cases.break_row(answer, *cases.edge(rng, slip)) for slip in [*cases.SLIPS, *cases.SLIPS]])
 
 
 @property_of("l16_plan_e2", "random engines, servers and moments")
 def breaks_any(answer, rng):
     """Thirty of them, some of which break late."""
-    cases.settle([cases.break_row(answer, *cases.random_moments(rng)) for _ in range(30)])
+    expect_all([cases.break_row(answer, *cases.random_moments(rng)) for _ in range(30)])
 
 
 @property_of("l16_plan_e2", "a moment fits when it fills card and RAM to the byte")
 def breaks_exact(answer, rng):
     """Exactly full, and one byte more."""
     asked = [cases.exact(rng, where, over) for over in (False, True) for where in ("GPU", "RAM")]
-    cases.settle([cases.break_row(answer, *a) for a in asked])
+    expect_all([cases.break_row(answer, *a) for a in asked])
 
 
 @check_for(

@@ -10,7 +10,7 @@ import torch
 from ..calc import memory
 from ..facts import catalog
 from ..labs import kv_cache as lab
-from .core import CheckFailed, check_for, expect, property_of
+from .core import CheckFailed, check_for, expect, expect_all, property_of
 
 TOLERANCE = 1e-5  # float32, head sizes up to 64: rounding differs with the order of the sums, by less than this
 MODEL_TOLERANCE = 1e-3  # the same through all layers of a model whose logits lie between about -20 and 20
@@ -117,15 +117,16 @@ def weights_sum_to_one(answer, rng):
 )
 def check_bytes(answer, rng):
     """Random and known shapes, each usual mistake recognised by its number."""
-    _compare_bytes(answer, _shape(rng), rng.randint(100, 90_000), rng.randint(3, 9), 4)  # 4: no two mistakes coincide
-    _compare_bytes(answer, _known("qwen2.5-coder-32b"), 50_000, 1, 2)
+    asked = [(_shape(rng), rng.randint(100, 90_000), rng.randint(3, 9), 4), (_known("qwen2.5-coder-32b"), 50_000, 1, 2)]
+    expect_all([_bytes_row(answer, *a) for a in asked])
 
 
 @property_of("l05_e3", "random shapes, to the byte")
 def bytes_any_shape(answer, rng):
     """Ten random shapes."""
     for _ in range(10):
-        _compare_bytes(answer, _shape(rng), rng.randint(1, 90_000), rng.randint(1, 9), rng.choice([1, 2, 4]))
+        asked = _shape(rng), rng.randint(1, 90_000), rng.randint(1, 9), rng.choice([1, 2, 4])
+        expect_all([_bytes_row(answer, *asked)])
 
 
 @property_of("l05_e3", "the tensors of a real cache, to the byte")
@@ -393,7 +394,8 @@ def _slips(q, keys, values):
     yield mix(spread[1], spread[0]), "keys and values are swapped"
 
 
-def _compare_bytes(answer, shape: dict, tokens: int, batch: int, bytes_per_value: float) -> None:
+def _bytes_row(answer, shape: dict, tokens: int, batch: int, bytes_per_value: float) -> tuple:
+    """One call of the learner's function, for `expect_all`."""
     want = memory.kv_cache_bytes(**_kept(shape), tokens=tokens, batch=batch, bytes_per_value=bytes_per_value)
     group = shape["heads"] // shape["kv_heads"]
     mistakes = [
@@ -409,7 +411,7 @@ def _compare_bytes(answer, shape: dict, tokens: int, batch: int, bytes_per_value
         (want * 8, "that is bits: the answer is in bytes"),
     ]
     what = f"Bytes of a cache with shape {shape}, {tokens:,} tokens, batch {batch}, {bytes_per_value} bytes a value."
-    expect(answer(shape, tokens, batch, bytes_per_value), want, what, mistakes=mistakes)
+    return what, answer(shape, tokens, batch, bytes_per_value), want, mistakes
 
 
 def _ask_context(answer, c: dict):

@@ -201,7 +201,16 @@ def puzzle(rng, parts: int = 12, widths=(2, 3, 4, 8)):
         bytes_of[name] = {b: size * b // 8 for b in widths}
         error_of[name] = {b: loss * 4.0 ** (2 - b) * rng.uniform(0.8, 1.25) for b in widths}
     three = sum(row[3] for row in bytes_of.values())
-    return bytes_of, error_of, int(three * rng.uniform(0.95, 1.15))
+    return bytes_of, error_of, int(three * rng.uniform(1.0, 1.15))
+
+
+def telling_puzzle(rng):
+    """A puzzle on which no two mistakes deal the bits out alike."""
+    while True:
+        made = puzzle(rng)
+        found = [tuple(sorted(chosen.items())) for chosen, _ in allocation_mistakes(*made)]
+        if len(set(found)) == len(found):
+            return made
 
 
 def spend(bytes_of, error_of, budget, gain) -> dict[str, int]:

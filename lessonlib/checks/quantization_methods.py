@@ -77,7 +77,7 @@ def awq_leaves_input(answer, rng):
 def check_bits(answer, rng):
     """Two made-up puzzles beside the best solution, then the real model: measured, not predicted."""
     for _ in range(2):
-        _compare_allocation(answer, *cases.puzzle(rng))
+        _compare_allocation(answer, *cases.telling_puzzle(rng))
     _compare_measured(answer, 0.5)
 
 

@@ -93,7 +93,7 @@ def temperature_of_transformers(answer, rng):
 )
 def check_top_p(answer, rng):
     """Several p on one distribution, p of 0 and 1, and equal logits."""
-    logits = cases.logits(rng, 9)
+    logits = cases.telling_logits(rng, 9, 0.6)
     for p in (0.6, 0.9, 0.3):
         cases.compare_top_p(answer, logits, cases.safe_p(logits, p))
     cases.compare_top_p(answer, torch.tensor([0.3, 4.0, 0.1, 0.2]), 0.5)  # the first alone is above p

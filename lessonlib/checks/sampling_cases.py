@@ -44,6 +44,15 @@ def logits(rng, size: int) -> torch.Tensor:
     return torch.tensor([(step - 0.35 * size / 2) * scale for step in steps])
 
 
+def telling_logits(rng, size: int, p: float) -> torch.Tensor:
+    """Random logits (size) on which no two ways to get the running sum wrong keep the same tokens."""
+    while True:
+        row = logits(rng, size)
+        kept = [{tuple(mask.tolist()) for mask in masks} for masks, _ in _wrong_sums(row, safe_p(row, p))]
+        if len(set().union(*kept)) == sum(map(len, kept)):
+            return row
+
+
 def safe_p(row: torch.Tensor, p: float) -> float:
     """A p near the wanted one that no sum of probabilities comes close to: rounding then decides nothing."""
     sums = row.double().softmax(-1).sort(descending=True).values.cumsum(-1)
@@ -149,26 +158,38 @@ def compare_top_p(answer, row: torch.Tensor, p: float) -> None:
 
 def _why_top_p(row, p, stays, wanted) -> str | None:
     q = row.softmax(-1)
-    falling, places = row.sort(descending=True)
-    rising, up = row.sort()
     ours, own = int(stays.sum()), int(wanted.sum())
     if torch.equal(stays, (row >= row[wanted].min())) and ours > own:
         return "all tokens as likely as the last one stayed: of equal ones only as many as p needs"
     if any(torch.equal(stays, _and_best(row, kept)) for kept in (q >= p, q > p, q > 1 - p)):
         return "each probability was compared with p alone: it is their running sum that counts"
-    if any(torch.equal(stays, kept) for kept in _running(q, p)):
-        return "the sum runs in the order of the vocabulary: sort from the likeliest down first"
-    if any(torch.equal(stays, kept) for kept in _running(falling.softmax(-1), p)):
-        return "the mask stands in sorted order: bring it back to the places in the vocabulary"
-    if any(torch.equal(stays, _at(places, kept)) for kept in _running(falling, p)):
-        return "the running sum is over logits: it belongs over probabilities"
-    if any(torch.equal(stays, _at(up, kept)) for kept in _running(rising.softmax(-1), p)):
-        return "sorted the wrong way: the likeliest come first"
+    for masks, reason in _wrong_sums(row, p):
+        if any(torch.equal(stays, kept) for kept in masks):
+            return reason
     if ours == own - 1 and not (stays & ~wanted).any():
         return "the token that crosses p is missing: it stays, or the sum does not reach p"
     if ours == own + 1 and not (wanted & ~stays).any():
         return "one token too many: the sum had reached p before it"
     return None
+
+
+def _wrong_sums(row: torch.Tensor, p: float):
+    """(masks, reason) of running sums gone wrong."""
+    falling, places = row.sort(descending=True)
+    rising, up = row.sort()
+    yield (
+        list(_running(row.softmax(-1), p)),
+        "the sum runs in the order of the vocabulary: sort from the likeliest down first",
+    )
+    yield (
+        list(_running(falling.softmax(-1), p)),
+        "the mask stands in sorted order: bring it back to the places in the vocabulary",
+    )
+    yield (
+        [_at(places, kept) for kept in _running(falling, p)],
+        "the running sum is over logits: it belongs over probabilities",
+    )
+    yield [_at(up, kept) for kept in _running(rising.softmax(-1), p)], "sorted the wrong way: the likeliest come first"
 
 
 def _running(values: torch.Tensor, p: float):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 
 from ..labs import tokens_and_context as lab
 from . import tokens_and_context_windows  # noqa: F401  (registers exercises 3 and 4)
-from .core import CheckFailed, check_for, expect, property_of, same
+from .core import CheckFailed, check_for, expect, expect_all, property_of, same
 
 
 @check_for(
@@ -23,21 +24,14 @@ from .core import CheckFailed, check_for, expect, property_of, same
 )
 def check_merge(answer, rng):
     """Characters first, then pieces that are longer; each usual mistake recognised by what it makes."""
-    words = _words(rng)
-    _compare_merge(answer, words)
-    while True:
-        for _ in range(2):
-            words = lab.merge(words, _best(words))
-        if _clear(words) and _letters(words)[_best(words)] == 0:
-            return _compare_merge(answer, words)
-        words = _words(rng)
+    _compare_merges(answer, _words(rng), _words(rng), _words(rng, merges=2))
 
 
 @property_of("l04_e1", "any words and counts")
 def merge_any(answer, rng):
     """Four random sets of words."""
     for _ in range(4):
-        _compare_merge(answer, _words(rng))
+        _compare_merges(answer, _words(rng))
 
 
 @property_of("l04_e1", "the words that went in stay as they are")
@@ -45,7 +39,7 @@ def merge_leaves_input(answer, rng):
     """No change in place."""
     words = _words(rng)
     before = dict(words)
-    _compare_merge(lambda _: answer(words), before)
+    _compare_merges(lambda _: answer(words), before)
     if words != before:
         raise CheckFailed("The words that were given are changed.", reason="make a new dict for the merged words")
 
@@ -130,16 +124,21 @@ def _random_word(rng, letters: str, least: int = 2, most: int = 7) -> str:
     return "".join(rng.choice(letters) for _ in range(rng.randint(least, most)))
 
 
-def _words(rng) -> lab.Words:
-    """Words with a clear most frequent pair, on which the usual mistakes of exercise 1 give other results."""
+def _words(rng, merges: int = 0) -> lab.Words:
+    """Words with a clear most frequent pair, on which the usual mistakes of exercise 1 give other results; after `merges`
+    the pair holds a piece of several characters."""
     while True:
         words = {tuple(_random_word(rng, "abcde")): rng.randint(1, 12) for _ in range(rng.randint(7, 9))}
-        if not _clear(words):
-            continue
+        for _ in range(merges):
+            words = lab.merge(words, _best(words))
         pair = _best(words)
-        known = any(c[pair] == max(c.values()) for c in (_once(words), _across(words)))
-        twice = any(_places(w, pair) > 1 for w in words)
-        if not known and twice and sum(1 for w in words if _places(w, pair)) > 1 and pair[0] != pair[1]:
+        places = [_places(w, pair) for w in words]
+        if pair[0] == pair[1] or len("".join(pair)) < (3 if merges else 2) or sum(map(bool, places)) < 2:
+            continue
+        if not _clear(words) or max(places) < 2 and not merges:
+            continue
+        once, across = _tops(_once(words)), _tops(_across(words))
+        if not {pair, pair[::-1]} & (once | across) and not once & across:
             return words
 
 
@@ -181,6 +180,11 @@ def _most(counts: Counter):
     return min(counts, key=lambda pair: (-counts[pair], pair)) if counts else None
 
 
+def _tops(counts: Counter) -> set:
+    most = max(counts.values())
+    return {pair for pair, count in counts.items() if count == most}
+
+
 def _best(words: lab.Words):
     return _most(lab.pair_counts(words))
 
@@ -208,8 +212,11 @@ def _once(words: lab.Words) -> Counter:
 
 def _across(words: lab.Words) -> Counter:
     """Pairs of the whole text in one row, from one word into the next."""
-    row = [piece for pieces, count in words.items() for _ in range(count) for piece in pieces]
-    return Counter(zip(row, row[1:], strict=False))
+    counts = lab.pair_counts(words)
+    for pieces, count in words.items():
+        counts[pieces[-1], pieces[0]] += count - 1  # a word that occurs again follows itself
+    counts.update((a[-1], b[0]) for a, b in pairwise(words))
+    return counts
 
 
 def _letters(words: lab.Words) -> Counter:
@@ -251,7 +258,11 @@ def _other_pieces(word: str, ranks):
     yield _by_order(word, ranks, lambda pairs: max(pairs, key=ranks.get)), "the highest rank was merged first"
     vocabulary = {"".join(pair) for pair in ranks} | set(word)
     yield _longest(word, vocabulary), "the longest known piece was taken from the left: merges go by rank instead"
-    yield list(lab.steps(word, ranks)[1 if len(lab.steps(word, ranks)) > 1 else 0]), "only one merge was made: go on"
+    pairs = [pair for pair in zip(word, word[1:], strict=False) if pair in ranks]
+    if pairs:
+        best = min(pairs, key=ranks.get)
+        for one in (lab.join_pair(tuple(word), best), _first_place(tuple(word), best)):
+            yield list(one), "only one merge was made: go on"
 
 
 def _by_order(word: str, ranks, choose):
@@ -283,12 +294,23 @@ def _merged(got):
     return tuple(pair), words
 
 
-def _compare_merge(answer, words: lab.Words) -> None:
-    pair, merged = _merged(answer(dict(words)))
+def _compare_merges(answer, *texts: lab.Words) -> None:
+    """The pair of each text, then its words: a mistake in counting must explain all pairs."""
+    got = [(words, *_merged(answer(dict(words)))) for words in texts]
+    expect_all([_pair_row(words, pair) for words, pair, _ in got])
+    for words, _, merged in got:
+        _compare_words(words, merged)
+
+
+def _pair_row(words: lab.Words, pair) -> tuple:
     want = _best(words)
     reasons = [(want[::-1], "left and right are swapped")]
     reasons += [(pair, why) for counts, choose, why in _other_counts(words) if counts[pair] == choose(counts.values())]
-    expect(pair, want, f"The pair to merge in {_sketch(words)}.", mistakes=reasons)
+    return f"The pair to merge in {_sketch(words)}.", pair, want, reasons
+
+
+def _compare_words(words: lab.Words, merged: dict) -> None:
+    want = _best(words)
     after = lab.merge(words, want)
     mistakes = [
         ({_first_place(w, want): n for w, n in words.items()}, "only the first place in each word was merged"),

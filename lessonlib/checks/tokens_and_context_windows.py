@@ -183,6 +183,7 @@ def _compare_plan(answer, samples, characters: int, reserve: int, window: int) -
     middle = sum(rates) / len(rates) * characters
     shared = [
         (characters / 4, "that is the rule of thumb of 4 characters: use the measured samples"),
+        (characters // 4, "that is the rule of thumb of 4 characters: use the measured samples"),
         (-(-characters // 4), "that is the rule of thumb of 4 characters: use the measured samples"),
     ]
     upside = [characters * size / tokens for size, tokens in samples]

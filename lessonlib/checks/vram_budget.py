@@ -9,7 +9,7 @@ from ..calc import memory
 from ..facts import catalog
 from ..labs import vram_budget as lab
 from . import vram_budget_offers  # noqa: F401 (registers the last exercise)
-from .core import CheckFailed, check_for, expect, property_of, same
+from .core import CheckFailed, check_for, expect, expect_all, property_of, same
 
 
 @check_for(
@@ -76,16 +76,16 @@ def weights_monotone(answer, rng):
 )
 def check_cache(answer, rng):
     """The task's three models at 8,192 tokens, then another shape in 4 bytes a value."""
-    for m in lab.exact_models():
-        _compare_cache(answer, m, lab.TOKENS, 2)
-    _compare_cache(answer, _shape(40, 32, 8, 64), rng.randint(1000, 90_000), 4)
+    asked = [(m, lab.TOKENS, 2) for m in lab.exact_models()]
+    asked.append((_shape(40, 32, 8, 64), rng.randint(1000, 90_000), 4))
+    expect_all([_cache_row(answer, *a) for a in asked])
 
 
 @property_of("l16_vram_e2", "random shapes")
 def cache_any(answer, rng):
     """Ten of them."""
     for _ in range(10):
-        _compare_cache(answer, _random_shape(rng), rng.randint(1, 200_000), rng.choice([1, 4]))
+        expect_all([_cache_row(answer, _random_shape(rng), rng.randint(1, 200_000), rng.choice([1, 4]))])
 
 
 @property_of("l16_vram_e2", "twice the tokens need twice the cache")
@@ -93,7 +93,7 @@ def cache_linear(answer, rng):
     """Linearity, and the right slope."""
     m, tokens = _random_shape(rng), rng.randint(100, 50_000)
     expect(answer(dict(m), 2 * tokens, 2), 2 * answer(dict(m), tokens, 2), "Doubling the tokens must double the GB.")
-    _compare_cache(answer, m, tokens, 2)
+    expect_all([_cache_row(answer, m, tokens, 2)])
 
 
 @property_of("l16_vram_e2", "an 8-bit cache is half a 16-bit one")
@@ -102,7 +102,7 @@ def cache_format(answer, rng):
     m, tokens = _random_shape(rng), rng.randint(100, 50_000)
     half, whole = answer(dict(m), tokens, 1), answer(dict(m), tokens, 2)
     expect(whole, 2 * half, "Two bytes a value take twice what one byte takes.")
-    _compare_cache(answer, m, tokens, 2)
+    expect_all([_cache_row(answer, m, tokens, 2)])
 
 
 @check_for(
@@ -276,7 +276,8 @@ def _compare_weights(answer, parameters, bits, kept=0, group=None) -> None:
     expect(got, want, where, mistakes=mistakes)
 
 
-def _compare_cache(answer, m, tokens, bytes_per_value) -> None:
+def _cache_row(answer, m, tokens, bytes_per_value) -> tuple:
+    """One call of the learner's function, for `expect_all`."""
     want, kv_heads = lab.cache_gb(m, tokens, bytes_per_value), m["kv_heads"]
     mistakes = [
         (want / 2, "that counts K or V alone: the cache holds both"),
@@ -291,7 +292,7 @@ def _compare_cache(answer, m, tokens, bytes_per_value) -> None:
     where = f"GB for {m['layers']} layers, {kv_heads} key-value heads of {m['head_dim']}, {tokens:,} tokens, "
     where += f"{bytes_per_value} bytes a value."
     given = (tokens,) if bytes_per_value == 2 else (tokens, bytes_per_value)  # 2 is what the page says to assume
-    expect(answer(dict(m), *given), want, where, mistakes=mistakes)
+    return where, answer(dict(m), *given), want, mistakes
 
 
 def _compare_share(answer, weights, cache, kv_heads, tp, overhead) -> None:

@@ -90,11 +90,13 @@ def a_text(rng, length: int) -> tuple[list[list[float]], list[int], int]:
 
 
 def a_layer(rng, vocabulary: int, width: int) -> tuple[torch.Tensor, torch.Tensor, int, float]:
-    """An output matrix (vocabulary, width), what comes in (width), the right token and a step size."""
+    """An output matrix (vocabulary, width), what comes in (width), the right token and a step size. The model gives the right
+    token some probability: at none, two mistakes make the same weights."""
     generator = torch.Generator().manual_seed(rng.randrange(2**31))
     weights = torch.randn(vocabulary, width, generator=generator)
     hidden = torch.randn(width, generator=generator)
-    return weights, hidden, rng.randrange(vocabulary), rng.choice([0.1, 0.3, 0.5])
+    p = (weights @ hidden).softmax(0).tolist()
+    return weights, hidden, rng.choice([i for i in range(vocabulary) if p[i] > 0.02]), rng.choice([0.1, 0.3, 0.5])
 
 
 # What came back, in the form that is compared.

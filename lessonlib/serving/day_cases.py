@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 
@@ -81,7 +82,12 @@ def fresh(rng: random.Random, variant: str = "plain") -> Case:
 
 def long_contexts(rng: random.Random) -> Case:
     """The same with a workload whose best wish has room, but no window for its context."""
-    return _drawn(rng, "plain", lambda: [*rng.sample(POOL, 2), LONG], counts=[2, 4])
+    windowless = {name: {**model, "window": math.inf} for name, model in task.models().items()}
+    while True:
+        case = _drawn(rng, "plain", lambda: [*rng.sample(POOL, 2), LONG], counts=[2, 4])
+        number, _ = task.best_engine(case.server, case.workloads[-1], windowless, len(case.workloads) - 1)
+        if number == 0:
+            return case
 
 
 def tight(rng: random.Random, spare_gb: float) -> Case:

@@ -94,8 +94,7 @@ WRONG_ANSWERS = [
     _merge("counts_characters", "characters were counted",
            count=MERGE_RIGHT["count"].replace("zip(pieces, pieces[1:])", 'zip("".join(pieces), "".join(pieces)[1:])')),
     _merge("rarest", "that is the rarest pair", choose="min(counts, key=counts.get)"),
-    _merge("first_place_only", "only the first place in each word", more=" and i == pieces.index(pair[0])"
-           " and not any(len(m) > max(map(len, pieces)) or m == pair[0] + pair[1] for m in made)"),
+    _merge("first_place_only", "only the first place in each word", more=" and pair[0] + pair[1] not in made"),
     _merge("right_half_stays", "the right half still stands", step="1"),
     _merge("with_a_blank", "without anything between", piece='" ".join(pair)'),
     _merge("counts_lost", "the counts of the words got lost", kept="1"),

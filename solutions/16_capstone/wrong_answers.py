@@ -541,7 +541,7 @@ WRONG_ANSWERS += [
     _plan("no_development_mode", "exists in development mode only", change='[e.update(sleep_mode=False) for e in engines.values()]'),
     _plan("nothing_started", "no process listens", early="workloads[-1][\"end_s\"]", at='min(w["end_s"] + 50000, 86000)'),
     _plan("first_started_first", "out of memory: GPU", morning='(names[0], "start"), *morning, '),
-    _plan("too_late", "waited too long", at='w["end_s"] + 4000'),
+    _plan("too_late", "its engine slept", at='w["end_s"] + 4000'),
     _plan("too_early", "was never woken", at='w["end_s"] - 7200'),
     _plan("guessed_times", "estimate 60.00 s", seconds="60.0"),
     _plan("no_residency", "should be 'cold'", residency='{**dict.fromkeys(names, "cold"), n: "awake"}'),
