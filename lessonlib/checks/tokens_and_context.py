@@ -137,8 +137,8 @@ def _words(rng, merges: int = 0) -> lab.Words:
             continue
         if not _clear(words) or max(places) < 2 and not merges:
             continue
-        once, across = _tops(_once(words)), _tops(_across(words))
-        if not {pair, pair[::-1]} & (once | across) and not once & across:
+        once, across = _chosen(_once(words)), _chosen(_across(words))
+        if pair not in once | across and not once & across:
             return words
 
 
@@ -180,9 +180,10 @@ def _most(counts: Counter):
     return min(counts, key=lambda pair: (-counts[pair], pair)) if counts else None
 
 
-def _tops(counts: Counter) -> set:
-    most = max(counts.values())
-    return {pair for pair, count in counts.items() if count == most}
+def _chosen(counts: Counter, choose=max) -> set:
+    """The pairs that have the largest count, or the smallest."""
+    wanted = choose(counts.values())
+    return {pair for pair, count in counts.items() if count == wanted}
 
 
 def _best(words: lab.Words):
@@ -304,8 +305,8 @@ def _compare_merges(answer, *texts: lab.Words) -> None:
 
 def _pair_row(words: lab.Words, pair) -> tuple:
     want = _best(words)
-    reasons = [(want[::-1], "left and right are swapped")]
-    reasons += [(pair, why) for counts, choose, why in _other_counts(words) if counts[pair] == choose(counts.values())]
+    reasons = [(other, why) for counts, choose, why in _other_counts(words) for other in _chosen(counts, choose)]
+    reasons.append((want[::-1], "left and right are swapped"))
     return f"The pair to merge in {_sketch(words)}.", pair, want, reasons
 
 
