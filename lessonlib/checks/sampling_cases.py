@@ -267,7 +267,7 @@ def compare_allowed(answer, tokens: list[str], end: int, words: list[str], writt
     name = f"Answers {words}, written so far {written!r}."
     try:
         ids = sorted(int(i) for i in got)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: infinity
         raise CheckFailed(name, expected="a list of token ids", got=got) from None
     if ids == want:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from .core import check_for, expect, property_of
+from .core import check_for, expect, expect_all, property_of
 
 
 @check_for(
@@ -13,21 +13,22 @@ from .core import check_for, expect, property_of
     minutes=3,
     hints=[
         "How many numbers does a tensor of shape (2, 3) hold?",
-        "Multiply all sizes of the shape (math.prod does it), then multiply by the bytes of one number.",
+        "Multiply all sizes of the shape, then multiply by the bytes of one number.",
+        "`math.prod(shape)` multiplies all sizes, however many there are; of an empty shape it gives 1.",
     ],
 )
 def check_bytes(answer, rng):
     """Shapes of one to four axes."""
-    _compare_bytes(answer, (3, 4), 4)
-    _compare_bytes(answer, tuple(rng.randint(2, 9) for _ in range(4)), 2)
-    _compare_bytes(answer, (7,), 4)
+    asked = [((3, 4), 4), (tuple(rng.randint(2, 9) for _ in range(4)), 2), ((7,), 4)]
+    expect_all([_bytes_row(answer, *a) for a in asked])
 
 
 @property_of("l00_e1", "random shapes")
 def bytes_any(answer, rng):
     """Ten random shapes."""
     for _ in range(10):
-        _compare_bytes(answer, tuple(rng.randint(2, 60) for _ in range(rng.randint(1, 4))), rng.choice([1, 2, 4, 8]))
+        shape = tuple(rng.randint(2, 60) for _ in range(rng.randint(1, 4)))
+        expect_all([_bytes_row(answer, shape, rng.choice([1, 2, 4, 8]))])
 
 
 @property_of("l00_e1", "a scalar, with the empty shape, is one number")
@@ -69,7 +70,8 @@ def fits_monotone(answer, rng):
         _compare_fits(answer, rng.randint(1, 60 * 10**9), rng.randint(8, 48))
 
 
-def _compare_bytes(answer, shape: tuple, size: int) -> None:
+def _bytes_row(answer, shape: tuple, size: int) -> tuple:
+    """One call of the learner's function, for `expect_all`."""
     numbers = prod(shape)
     mistakes = [
         (numbers, "that counts numbers: multiply by the bytes of one"),
@@ -79,12 +81,8 @@ def _compare_bytes(answer, shape: tuple, size: int) -> None:
         (numbers * size / 2**30, "that is in GiB: the answer is in plain bytes"),
         (numbers * size / 1e9, "that is in GB: the answer is in plain bytes"),
     ]
-    expect(
-        answer(shape, size),
-        numbers * size,
-        f"Bytes of a tensor of shape {shape}, {size} bytes a number.",
-        mistakes=mistakes,
-    )
+    what = f"Bytes of a tensor of shape {shape}, {size} bytes a number."
+    return what, answer(shape, size), numbers * size, mistakes
 
 
 def _compare_fits(answer, file_bytes: int, card: int) -> None:

@@ -24,7 +24,7 @@ from .core import CheckFailed, check_for, expect, expect_all, property_of, same
 )
 def check_merge(answer, rng):
     """Characters first, then pieces that are longer; each usual mistake recognised by what it makes."""
-    _compare_merges(answer, _words(rng), _words(rng), _words(rng, merges=2))
+    _compare_merges(answer, _words(rng), _words(rng, merges=2))
 
 
 @property_of("l04_e1", "any words and counts")
@@ -305,8 +305,8 @@ def _compare_merges(answer, *texts: lab.Words) -> None:
 
 def _pair_row(words: lab.Words, pair) -> tuple:
     want = _best(words)
-    reasons = [(other, why) for counts, choose, why in _other_counts(words) for other in _chosen(counts, choose)]
-    reasons.append((want[::-1], "left and right are swapped"))
+    reasons = [(want[::-1], "left and right are swapped")]
+    reasons += [(other, why) for counts, choose, why in _other_counts(words) for other in _chosen(counts, choose)]
     return f"The pair to merge in {_sketch(words)}.", pair, want, reasons
 
 

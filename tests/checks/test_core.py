@@ -126,6 +126,23 @@ def test_an_unknown_mistake_gets_no_invented_reason():
     assert caught.value.reason is None and "likely reason" not in str(caught.value)
 
 
+def test_the_reason_is_one_that_explains_every_row():
+    """One number may come from two mistakes: what the other rows show decides, and without it the first that fits."""
+    half, added = (2.0, "that is half"), (2.0, "added, not multiplied")
+    clear = [("a", 2.0, 4.0, [half, added]), ("b", 5.0, 6.0, [(3.0, "that is half"), (5.0, "added, not multiplied")])]
+    with pytest.raises(CheckFailed, match="a\n.*4.0\n.*2.0\n.*added"):
+        core.expect_all(clear)
+    with pytest.raises(CheckFailed, match="that is half"):
+        core.expect_all([clear[0], ("b", 6.0, 6.0, []), ("c", 7.0, 8.0, [])])
+    unaffected = ("b", 6.0, 6.0, [(3.0, "that is half")])  # half would have shown here, and did not
+    with pytest.raises(CheckFailed, match="added"):
+        core.expect_all([clear[0], unaffected])
+    with pytest.raises(CheckFailed) as caught:
+        core.expect_all([("a", 9.0, 4.0, [half])])
+    assert "reason" not in str(caught.value)
+    core.expect_all([unaffected, ("c", 1.0 + 1e-8, 1.0, [])], rel=1e-6)
+
+
 def test_a_mistake_that_gives_the_right_number_is_no_mistake():
     expect(4, 4, "two squared", mistakes=[(4, "that is doubled")])
     with pytest.raises(CheckFailed) as caught:

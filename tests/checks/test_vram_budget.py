@@ -1,91 +1,22 @@
-"""The capstone task vram_budget: its own solution cells score full, right answers in any form too, wrong ones do not."""
+"""The capstone task vram_budget: points by property, its reference, and its slips."""
 
-from fractions import Fraction
-
-import numpy as np
 import pytest
 
 from lessonlib.calc import memory
-from lessonlib.checks.core import CheckFailed, exercise, run_check, run_properties, score_properties
-from lessonlib.course.lint import wrong_answers
+from lessonlib.checks.core import CheckFailed, run_check, score_properties
 from lessonlib.course.score import exercise_of
-from lessonlib.course.source import read_source
 from lessonlib.facts import catalog
 from lessonlib.labs import vram_budget as task
 from lessonlib.paths import course_root
 
+from .answers import lesson
+
 pytestmark = pytest.mark.l16
-ROOT = course_root(__file__)
-FOLDER = ROOT / "solutions" / "16_capstone"
-NAMES = {
-    "l16_vram_e1": "weights_gb",
-    "l16_vram_e2": "cache_gb",
-    "l16_vram_e3": "per_gpu_gb",
-    "l16_vram_e4": "budget_table",
-    "l16_vram_e5": "cheapest",
-}
-
-
-WRONG = wrong_answers(FOLDER / "vram_budget.py")
-
-
-def solution() -> dict:
-    """The functions of the page's own solution cells, in one namespace."""
-    space = {"hints": lambda name: None}
-    for cell in read_source(FOLDER / "vram_budget.py", ROOT).cells:
-        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution"):
-            exec(cell.source, space)
-    return space
-
-
-def answer_of(wrong):
-    space = solution()
-    exec(wrong.code, space)
-    return space[NAMES[exercise_of(wrong.grade_id)]]
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", NAMES)
-def test_solution_scores_full(name, seed, capsys):
-    answer = solution()[NAMES[name]]
-    run_check(name, answer, seed)
-    assert score_properties(name, answer, points=3, seed=seed) == 3, capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_open_gap_scores_nothing(name):
-    def gap(*args, **kwargs):
-        raise NotImplementedError
-
-    with pytest.raises(NotImplementedError):
-        run_check(name, gap)
-    assert score_properties(name, gap, points=3) == 0
-
-
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda w: f"{w.grade_id}-{w.name}")
-def test_wrong_answer_scores_less_and_earns_its_message(wrong):
-    name, answer = exercise_of(wrong.grade_id), answer_of(wrong)
-    said = []
-    try:
-        run_check(name, answer)
-    except CheckFailed as error:
-        said.append(str(error))
-    results = run_properties(name, answer)
-    assert said or not all(r.passed for r in results), "it scores as much as a right answer"
-    assert any(wrong.says in text for text in [*said, *(r.message for r in results)]), (said, results)
-    if wrong.name not in ("always_8192",):  # the visible check asks for 8,192 tokens, as the task does
-        assert said, "a learner should hear of it in the notebook, not only from the grade"
-
-
-def test_each_exercise_has_five_wrong_answers_and_three_hints():
-    for name in NAMES:
-        mine = [w.name for w in WRONG if exercise_of(w.grade_id) == name]
-        assert len(mine) >= 5 and len(set(mine)) == len(mine)
-        assert len(exercise(name).hints) == 3 and len(exercise(name).properties) >= 3
+PAGE = lesson(course_root(__file__) / "solutions" / "16_capstone" / "vram_budget.py")
 
 
 @pytest.mark.parametrize("junk", [None, 0, 1.5, "18", [], True, float("nan"), float("inf"), -1.0])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGE.asked)
 def test_constants_earn_nothing(name, junk):
     with pytest.raises(CheckFailed):
         run_check(name, lambda *a, **k: junk)
@@ -102,74 +33,8 @@ def test_constants_earn_nothing(name, junk):
 )  # fmt: skip
 def test_points_go_by_property(name, earned):
     identity, _, kind = name.partition("-")
-    wrong = next(w for w in WRONG if exercise_of(w.grade_id) == identity and w.name == kind)
-    assert score_properties(identity, answer_of(wrong), points=1) == pytest.approx(earned, abs=1e-3)
-
-
-# Right answers in other words
-
-
-def numpy_weights(parameters, bits, kept_16bit=0, group=None):
-    shares = np.array([parameters - kept_16bit, kept_16bit], dtype=float)
-    return shares @ np.array([bits + (20 / group if group else 0), 16.0]) / 8e9
-
-
-def exact_weights(parameters, bits, kept_16bit=0, group=None):
-    return Fraction((parameters - kept_16bit) * (bits + Fraction(20, group or 10**30)) + 16 * kept_16bit, 8 * 10**9)
-
-
-def counted_cache(model, tokens, bytes_per_value=2):
-    return (
-        sum(2 * model["kv_heads"] * model["head_dim"] * bytes_per_value for _ in range(model["layers"])) * tokens * 1e-9
-    )
-
-
-def heads_share(weights, cache, kv_heads, tp, overhead):
-    return weights / tp + cache * max(1, kv_heads // tp) / kv_heads + overhead
-
-
-def listed_table(models, configs, tokens=8192):
-    return [
-        {
-            "fits": np.bool_(b.total <= c["vram_gib"] * 1024**3), "per_gpu_gb": np.float64(b.total / 10**9),
-            "config": c["name"], "model": m["name"],
-        }
-        for m in models
-        for c in configs
-        for b in [task.budget(m, c, tokens)]
-    ]  # fmt: skip
-
-
-def searched_choice(model, offers, users, context):
-    """Tokens found by halving an interval, machines sorted with pandas-like keys; numbers of NumPy."""
-    choices = []
-    for offer in offers:
-        for gpus in range(1, offer["most"] + 1):
-            low, high = -1, model["window"]
-            while gpus in (1, 2, 4, 8) and low < high:
-                middle = (low + high + 1) // 2
-                need = task.budget(model, {"gpus": gpus}, 0).total
-                need += task.cache_gb(model, middle) * 1e9 * users / min(gpus, model["kv_heads"])
-                low, high = (middle, high) if need <= offer["vram_gib"] * 1024**3 else (low, middle - 1)
-            if low >= context:
-                choices.append(
-                    {"longest_context": low, "card": offer["card"], "gpus": gpus, "usd": np.int64(gpus * offer["usd"])}
-                )
-    return sorted(choices, key=lambda c: (c["usd"], c["gpus"]))[0] if choices else None
-
-
-@pytest.mark.parametrize(
-    "name, answer",
-    [
-        ("l16_vram_e5", searched_choice), ("l16_vram_e5", task.reference_choice),
-        ("l16_vram_e1", numpy_weights), ("l16_vram_e1", exact_weights), ("l16_vram_e2", counted_cache),
-        ("l16_vram_e3", heads_share), ("l16_vram_e4", listed_table), ("l16_vram_e1", task.weights_gb),
-        ("l16_vram_e2", task.cache_gb), ("l16_vram_e4", task.reference_table),
-    ],
-)  # fmt: skip
-def test_other_right_answers_score_full(name, answer, capsys):
-    run_check(name, answer)
-    assert score_properties(name, answer, points=3) == 3, capsys.readouterr().out
+    wrong = next(w for w in PAGE.wrong if exercise_of(w.grade_id) == identity and w.name == kind)
+    assert score_properties(identity, PAGE.made(identity, wrong.code), points=1) == pytest.approx(earned, abs=1e-3)
 
 
 def test_answers_may_change_what_they_are_given():
@@ -200,7 +65,7 @@ def test_answer_key():
 
 def test_source_lessons_own_round_sums():
     """Its sums with its own caches are the claims S12-007 to S12-010."""
-    share = solution()["per_gpu_gb"]
+    share = PAGE.solution("l16_vram_e3")
     sums = [share(18, 0.5, 4, 1, 1.5), share(16, 1.3, 8, 1, 1.5), share(35, 2.8, 8, 1, 1.5)]
     assert sums == pytest.approx([catalog.claim(f"S12-00{n}").value[0] for n in (7, 8, 9)])
     assert share(35, 2.8, 8, 2, 1.5) == pytest.approx(catalog.claim("S12-010").value)
