@@ -39,9 +39,10 @@ def check_count(answer, rng):
 
 @property_of("l07_e1", "random shapes, to the unit")
 def count_any_shape(answer, rng):
-    """Eight random shapes, dense and with experts."""
+    """Eight random shapes, dense and with experts, then the fewest experts that need a router."""
     for _ in range(8):
         _compare_count(answer, cases.shape(rng))
+    _compare_count(answer, cases.shape(rng, experts=2))
 
 
 @property_of("l07_e1", "real models of the fact base, to the unit")

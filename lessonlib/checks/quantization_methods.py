@@ -91,6 +91,22 @@ def bits_any(answer, rng):
         _compare_allocation(answer, bytes_of, error_of, int(low + (high - low) * rng.uniform(0.3, 0.5)))
 
 
+@property_of("l08_e4", "a budget for all bits is spent to the last byte")
+def bits_exact(answer, rng):
+    """What costs exactly what is left fits."""
+    bytes_of, error_of, _ = cases.puzzle(rng)
+    _compare_allocation(answer, bytes_of, error_of, sum(max(row.values()) for row in bytes_of.values()))
+
+
+@property_of("l08_e4", "bits go where they help, not where the error is large")
+def bits_that_help(answer, rng):
+    """The largest part loses much, and no width changes that."""
+    bytes_of, error_of, budget = cases.puzzle(rng)
+    largest = max(bytes_of, key=lambda part: bytes_of[part][8])
+    error_of[largest] = dict.fromkeys(bytes_of[largest], 10.0)
+    _compare_allocation(answer, bytes_of, error_of, budget)
+
+
 @property_of("l08_e4", "the real model at another budget, measured")
 def bits_measured(answer, rng):
     """Four fifths of the way from 2 bits to 3."""
