@@ -162,7 +162,7 @@ DERIVED = {
     "S02-003": lambda: architecture.parameters(CODER),
     "S02-005": lambda: (
         cost.request(cost.Price(0.07, 0.3), 1000, 0).total,
-        cost.request(cost.Price(15, 50), 0, 1000).total,
+        cost.request(cost.Price(15, 75), 0, 1000).total,
     ),
     "S03-008": (lambda: flat(M("deepseek-v3.2")), 1e-4),
     # 4: tokens, context, cache
@@ -195,7 +195,7 @@ DERIVED = {
     # 5: mixtures of experts
     "S05-005": lambda: (billions(MIXTRAL), active(MIXTRAL)),
     "S05-006": lambda: active_percent(MIXTRAL),
-    "S05-009": (lambda: (active_percent(NEXT), active_percent(DEEPSEEK), active_percent(MIXTRAL)), 1e-4),
+    "S05-009": (lambda: tuple(map(active_percent, (M("kimi-k2.5"), NEXT, DEEPSEEK, MIXTRAL))), 1e-4),
     "S05-010": lambda: billions(DEEPSEEK),
     "S05-011": lambda: (billions(NEXT), active(NEXT)),
     "S05-012": (lambda: flat(NEXT), 1e-4),
