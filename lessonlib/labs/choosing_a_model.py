@@ -18,30 +18,37 @@ from ..calc import memory, units, weights
 from ..facts import catalog
 
 Z95 = NormalDist().inv_cdf(0.975)  # 1.96: 95 of 100 draws of a normal distribution lie within so many standard errors
-TASKS = {"HumanEval": 164, "SWE-bench Verified": 500}
-# A published score: model (an id of the fact base, or a name), benchmark, score as printed, claim that has it, who says so.
-SCORES = (
-    ("qwen2.5-coder-32b", "HumanEval", "92.7", "S08-006", "vendor"),
-    ("gpt-4o", "HumanEval", "90.2", "S08-083", "vendor"),
-    ("granite-3.3-8b", "HumanEval", "89.7", "S08-078", "vendor"),
-    ("llama-3.3-70b", "HumanEval", "88.4", "S08-075", "vendor"),
-    ("gemma-3-27b", "HumanEval", "87.8", "S08-081", "vendor"),
-    ("phi-4", "HumanEval", "82.6", "S08-077", "vendor"),
-    ("claude-opus-4.5", "SWE-bench Verified", "80.9", "S08-088", "another vendor's card"),
-    ("minimax-m2.5", "SWE-bench Verified", "80.2", "S08-030", "vendor"),
-    ("minimax-m2.5", "SWE-bench Verified", "75.8", "S08-030", "the benchmark's own run"),
-    ("glm-5", "SWE-bench Verified", "77.8", "S08-029", "vendor"),
-    ("kimi-k2.5", "SWE-bench Verified", "76.8", "S08-035", "another vendor's card"),
-    ("deepseek-v3.2", "SWE-bench Verified", "73.1", "S08-013", "another vendor's card"),
-    ("qwen3-coder-next", "SWE-bench Verified", "70.6", "S08-073", "a comparison site"),
-    ("gpt-oss-20b", "SWE-bench Verified", "60.7", "S08-066", "vendor, high effort"),
-    ("glm-4.7-flash", "SWE-bench Verified", "59.2", "S08-027", "vendor"),
-    ("deepseek-v3-0324", "SWE-bench Verified", "45.4", "S08-013", "a comparison site"),
-    ("gpt-oss-20b", "SWE-bench Verified", "34.0", "S08-066", "another vendor's card"),
-)
 SHOW, POLICY = "show the name", "follow the use policy"
 # 4-bit formats that differ from the asked "awq": released in 4 bits already, or rows that are no whole groups of 128.
 OTHER_4_BIT = {"gpt-oss-20b": "mxfp4", "gpt-oss-120b": "mxfp4", "nemotron-3-nano": "awq-g64"}
+
+
+# Tables of the fact base that no other lesson reads.
+
+
+@cache
+def _table(name: str) -> dict:
+    import yaml
+
+    return yaml.safe_load((catalog.HERE / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def published_scores() -> tuple[dict, ...]:
+    """Published scores (facts/scores.yaml): model, benchmark, score as printed, said_by, and a claim or sources."""
+    return tuple(_table("scores")["scores"])
+
+
+def benchmarks() -> list[dict]:
+    """The benchmarks of those scores: name, what it looks at, and for some the number of items."""
+    return _table("scores")["benchmarks"]
+
+
+# The scores that the source lesson names: model (an id of the fact base, or a name), benchmark, score, claim, who says so.
+SCORES = tuple(
+    (s["model"], s["benchmark"], s["score"], s["claim"], s["said_by"]) for s in published_scores() if "claim" in s
+)
+TASKS = {b["name"]: b["items"] for b in benchmarks() if "items" in b}
 
 
 # Licences.
@@ -50,12 +57,12 @@ OTHER_4_BIT = {"gpt-oss-20b": "mxfp4", "gpt-oss-120b": "mxfp4", "nemotron-3-nano
 @cache
 def licences() -> tuple[dict, ...]:
     """The licences of the fact base's models (facts/licences.yaml), each with `models` and sourced `statements`."""
-    return tuple(_licence_table()["licences"])
+    return tuple(_table("licences")["licences"])
 
 
 def licence_sources(licence: Mapping) -> list[str]:
     """The sources of a licence's statements in words, each with the date it was read."""
-    table = _licence_table()["sources"]
+    table = _table("licences")["sources"]
     keys = dict.fromkeys(key for statement in licence["statements"] for key in statement["sources"])
     return [f"{table[key]['title']} ({table[key]['status']}, read {table[key]['read']})" for key in keys]
 
@@ -371,13 +378,6 @@ def bits_per_byte(name: str) -> float:
 
     record = json.loads((embedded_path(name) / "training.json").read_text(encoding="utf-8"))
     return record["bits_per_byte"]["all"]
-
-
-@cache
-def _licence_table() -> dict:
-    import yaml
-
-    return yaml.safe_load((catalog.HERE / "licences.yaml").read_text(encoding="utf-8"))
 
 
 def _above(value: float, limit: float | None) -> bool:

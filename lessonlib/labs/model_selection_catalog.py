@@ -25,27 +25,7 @@ FORMATS = {"16-bit": ("bf16", 0.0), "8-bit": ("int8", 0.5), "4-bit": ("awq", 2.0
 RELEASED_IN_4_BIT = {"4-bit": ("mxfp4", 0.0)}
 # Tokens that a reasoning model writes before its answer: one planning figure of this task; it differs with every question.
 THINKING = dict.fromkeys(("deepseek-r1-distill-qwen-32b", "gpt-oss-20b", "gpt-oss-120b"), 8192)
-# What each benchmark looks at, in words.
-BENCHMARKS = {
-    "HumanEval": "short Python functions", "SWE-bench Verified": "bug reports in whole repositories",
-    "GPQA": "hard questions of science: reasoning", "IFEval": "instructions that can be checked by rule",
-    "MMLU-Pro": "questions of many subjects: knowledge",
-}  # fmt: skip
-SOURCE = "llm-leaderboard data files at 24a9ccf7 (2025-10-16), as the makers report them; read 2026-11-27"
-# Published scores in percent beside those of lesson 11 (`choosing.SCORES`): benchmark -> model -> score. All from SOURCE.
-SCORES = {
-    "HumanEval": {"mistral-large-2": 92.0, "mistral-small-3.1-24b": 88.4, "gemma-3-4b": 71.3},
-    "GPQA": {
-        "gpt-oss-120b": 80.1, "gpt-oss-20b": 71.5, "deepseek-r1-distill-qwen-32b": 62.1, "llama-4-scout": 57.2,
-        "phi-4": 56.1, "llama-3.3-70b": 50.5, "mistral-small-3.1-24b": 46.0, "gemma-3-27b": 42.4, "gemma-3-4b": 30.8,
-        "phi-4-mini": 25.2,
-    },
-    "IFEval": {"llama-3.3-70b": 92.1, "gemma-3-27b": 90.4, "gemma-3-4b": 90.2, "granite-3.3-8b": 74.8, "phi-4": 63.0},
-    "MMLU-Pro": {
-        "llama-4-scout": 74.3, "phi-4": 70.4, "llama-3.3-70b": 68.9, "gemma-3-27b": 67.5, "mistral-small-3.1-24b": 66.8,
-        "phi-4-mini": 52.8, "qwen2.5-coder-32b": 50.4, "gemma-3-4b": 43.6,
-    },
-}  # fmt: skip
+BENCHMARKS = {b["name"]: b["looks_at"] for b in choosing.benchmarks()}
 EU_COMPANY = dict(commercial=True, domicile="EU", users_at_release=0, users=2_000, revenue_usd=200_000)
 US_COMPANY = EU_COMPANY | dict(domicile="US")
 HOBBY = EU_COMPANY | dict(commercial=False, revenue_usd=0)
@@ -117,10 +97,10 @@ def _model(m) -> dict:
 
 def scores(model_id: str) -> dict[str, float]:
     """Published scores of a model: benchmark -> percent. Of several, the lowest: the others had the better set-up."""
-    found = {benchmark: row[model_id] for benchmark, row in SCORES.items() if model_id in row}
-    for name, benchmark, score, *_ in choosing.SCORES:
-        if name == model_id:
-            found[benchmark] = min(float(score), found.get(benchmark, 100.0))
+    found: dict[str, float] = {}
+    for row in choosing.published_scores():
+        if row["model"] == model_id:
+            found[row["benchmark"]] = min(float(row["score"]), found.get(row["benchmark"], 100.0))
     return found
 
 

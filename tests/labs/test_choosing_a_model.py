@@ -36,7 +36,7 @@ def test_every_model_has_one_licence_and_the_tables_agree():
 
 
 def test_every_statement_has_a_source_with_a_date():
-    table = lab._licence_table()
+    table = lab._table("licences")
     used = set()
     for licence in lab.licences():
         assert licence["kind"] in ("permissive", "conditional", "research")
@@ -302,3 +302,14 @@ def test_bits_per_byte_come_from_the_training_records():
     found = {name: lab.bits_per_byte(name) for name in ("target", "moe", "mini", "draft")}
     assert found["target"] < min(found["moe"], found["mini"]) < found["draft"]
     assert all(0.5 < value < 3 for value in found.values())
+
+
+def test_every_published_score_has_a_model_a_benchmark_and_a_source():
+    sources = lab._table("scores")["sources"]
+    names = {b["name"] for b in lab.benchmarks()}
+    known = {m.id for m in catalog.models()} | {"gpt-4o", "claude-opus-4.5"}
+    rows = [(s["model"], s["benchmark"], s["said_by"]) for s in lab.published_scores()]
+    assert len(set(rows)) == len(rows)
+    for row in lab.published_scores():
+        assert row["model"] in known and row["benchmark"] in names and 0 < float(row["score"]) < 100, row
+        assert ("claim" in row) != ("sources" in row) and set(row.get("sources", [])) <= set(sources), row
