@@ -310,9 +310,8 @@ def _node(names, back) -> Node:
 def _execute(answer, node, rng, names, there, back, running) -> None:
     leaves, comes = names
     now = node.clock + 1000
-    conversation = Request(
-        now - 0.1, leaves, 1000, rng.randint(500, 2000)
-    )  # at about 1,400 tokens a second, still running
+    # An answer that still runs: the task's engines write about 1,400 tokens a second.
+    conversation = Request(now - 0.1, leaves, 1000, rng.randint(500, 2000))
     if running:
         node.engines[leaves].admit(conversation)
     steps = answer(leaves, there, comes, back)

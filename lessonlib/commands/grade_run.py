@@ -72,8 +72,9 @@ def verify(options, course) -> int:
     from ..grading import verify as proof
 
     assignment = course.assignment(options.assignment)
-    with _stoppable():
-        made = proof.check(course, assignment, _limits_of(options, course), unsafe=options.unsafe, jobs=options.jobs)
+    limits = _limits_of(options, course)
+    with _stoppable(), _progress("Verifying", options.json) as progress:
+        made = proof.check(course, assignment, limits, unsafe=options.unsafe, jobs=options.jobs, progress=progress)
     if options.json:
         print(json.dumps(made))
         return 0 if made["ok"] else 1
@@ -110,7 +111,10 @@ def autograde(options, course) -> int:
     if options.collect:
         _collect(course, assignment)
     again = f"lessonlib grade autograde {assignment} --resume"
-    with _stoppable(f"What was graded until then is saved; go on with: {again}"), _progress(options.json) as progress:
+    with (
+        _stoppable(f"What was graded until then is saved; go on with: {again}"),
+        _progress("Grading", options.json) as progress,
+    ):
         report = batch.run(
             course,
             assignment,
@@ -185,10 +189,10 @@ def _stoppable(advice: str = ""):
 
 
 @contextmanager
-def _progress(quiet: bool):
-    """What `batch.run` tells its progress to: a bar on a terminal, a line now and then elsewhere."""
+def _progress(doing: str, quiet: bool):
+    """What a long task tells its progress to: a bar on a terminal, a line now and then elsewhere."""
     if quiet:
-        yield None
+        yield lambda done, total, row: None
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (
@@ -200,7 +204,7 @@ def _progress(quiet: bool):
             TimeRemainingColumn,
         )
 
-        columns = TextColumn("Grading"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+        columns = TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
         with Progress(*columns, TextColumn("{task.fields[last]}"), console=Console(stderr=True)) as bar:
             task = bar.add_task("", total=None, last="")
             yield lambda done, total, row: bar.update(
@@ -215,7 +219,7 @@ def _progress(quiet: bool):
             if now - last >= EVERY:
                 last = now
                 left = (now - started) / done * (total - done) if done else math.nan
-                print(f"graded {done:,} of {total:,}; about {left:.0f} s left", file=sys.stderr, flush=True)
+                print(f"{doing.lower()}: {done:,} of {total:,}; about {left:.0f} s left", file=sys.stderr, flush=True)
 
         yield line
 

@@ -6,15 +6,26 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
+from itertools import count
 
 from . import batch, canonical, engine, intake, results
 
 
-def check(course, assignment: str, limits: engine.Limits | None = None, *, unsafe: bool = False, jobs=None) -> dict:
+def check(
+    course,
+    assignment: str,
+    limits: engine.Limits | None = None,
+    *,
+    unsafe: bool = False,
+    jobs=None,
+    progress: Callable = lambda done, total, row: None,
+) -> dict:
     """Verify the assignment as it is now. The result, which is also in verify.json, has "ok", "problems" (sentences) and,
-    for each notebook, what the solution, the untouched edition and the wrong answers earned."""
+    for each notebook, what the solution, the untouched edition and the wrong answers earned. progress: as for `batch.run`,
+    told of every graded document."""
     with batch.Task(course, assignment, limits, unsafe=unsafe, jobs=jobs) as task:
-        return examine(task)
+        return examine(task, progress)
 
 
 def demand(task: batch.Task) -> None:
@@ -31,11 +42,17 @@ def demand(task: batch.Task) -> None:
         )
 
 
-def examine(task: batch.Task) -> dict:
+def examine(task: batch.Task, progress: Callable = lambda done, total, row: None) -> dict:
     """What `check` returns, for a task that is open."""
     started = time.monotonic()
     answers = _wrong_answers(task)
-    notebooks = {name: _examine(task, name, [a for a in answers if a["notebook"] == name]) for name in task.snapshots}
+    mine = {name: [a for a in answers if a["notebook"] == name] for name in task.snapshots}
+    done, total = count(1), sum(2 + len(tried) for tried in mine.values())  # 2: the solution, the untouched edition
+
+    def tell(what: str, score: float) -> None:
+        progress(next(done), total, {"student": what, "score": score})
+
+    notebooks = {name: _examine(task, name, tried, tell) for name, tried in mine.items()}
     problems = [
         f"the wrong answer {a['name']} replaces {a['grade_id']}, which is no exercise of {task.assignment}"
         for a in answers
@@ -69,8 +86,9 @@ def exercises(snapshot: dict) -> dict[str, str]:
     return found
 
 
-def _examine(task: batch.Task, notebook: str, answers: list[dict]) -> dict:
-    """What one notebook's solution, untouched edition and wrong answers earn, and what is wrong with that."""
+def _examine(task: batch.Task, notebook: str, answers: list[dict], tell: Callable) -> dict:
+    """What one notebook's solution, untouched edition and wrong answers earn, and what is wrong with that. tell: called
+    with each one's name and score."""
     snapshot, lanes = task.snapshots[notebook], task.lanes(notebook)
     solution, problems = task.course.solution(task.assignment, notebook), []
     jobs = [
@@ -92,6 +110,7 @@ def _examine(task: batch.Task, notebook: str, answers: list[dict]) -> dict:
     full = sum(cell["points"] for cell in snapshot["cells"] if cell["kind"] == "test")
     for job, record in lanes.run(iter(jobs)):
         what, said = job["what"], "".join(f" ({reason})" for reason in record["reasons"])
+        tell(what if isinstance(what, str) else what["name"], record["score"])
         if record["status"] == "failed":
             problems.append(
                 f"the machine failed on {what if isinstance(what, str) else what['name']} of {notebook}{said}"

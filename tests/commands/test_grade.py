@@ -125,7 +125,7 @@ def test_a_large_class_is_told_in_short(tiny, capsys, monkeypatch):
     assert (
         "2 of 3 submissions are not in the table" in said.out and "cleo, small: The file is not valid JSON" in said.out
     )
-    assert "graded 3 of 3; about 0 s left" in said.err
+    assert "grading: 3 of 3; about 0 s left" in said.err
 
 
 @needs_sandbox

@@ -52,8 +52,11 @@ def test_a_sound_assignment(check, tiny):
     assert results.read_json(tiny / "reports" / "hw" / "verify.json") == made
 
 
-def test_without_wrong_answers(tiny):
-    assert verify.check(Course(tiny), "hw", LIMITS)["ok"]
+def test_without_wrong_answers_and_what_it_tells_on_the_way(tiny):
+    told = []
+    assert verify.check(Course(tiny), "hw", LIMITS, progress=lambda *about: told.append(about))["ok"]
+    assert [about[:2] for about in told] == [(1, 2), (2, 2)]
+    assert {row["student"]: row["score"] for _, _, row in told} == {"solution": 7, "untouched": 0}
 
 
 @pytest.mark.parametrize(
