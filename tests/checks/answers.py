@@ -6,7 +6,7 @@ import ast
 import contextlib
 import io
 import re
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,7 @@ class Lesson:
         self.right = [r for r in right_answers(source) if exercise_of(r.grade_id) in self.asked]
         self._source, self._texts = source, [text for text, _ in about]
 
-    @property
-    @cache  # noqa: B019  (one object a page, for the whole run)
+    @cached_property
     def names(self) -> dict:
         """All imports of the page and its solutions, run."""
         space: dict = {}
